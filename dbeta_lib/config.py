@@ -1,0 +1,370 @@
+"""What a D-BETA is made of: frozen dataclasses, one per concern, JSON in and out.
+
+Three sets of switches answer three questions and are never mixed: `released` computes what the
+official code computes, oddities included; `paper` what the paper's text says (what it leaves open
+is our choice); `recommended` what our own evidence supports. Every field that a switch sets is
+listed in `SWITCHES`.
+
+>>> config = DBetaConfig.preset("mini", mask_ratio=0.5)
+>>> config.ecg.mask_ratio, config.ecg.tokens
+(0.5, 62)
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from dbeta_lib.errors import UsageError, nearest
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ECGConfig:
+    """The ECG encoder (paper section 3.1): convolutional stem, positions, transformer."""
+
+    channels: int = 12  # leads; another signal (EEG, EMG) is another number here
+    samples: int = 5000  # per channel; 10 s at 500 Hz
+    sampling_rate: int = 500  # Hz
+    conv_layers: tuple[tuple[int, int, int], ...] = ((256, 2, 2),) * 4  # (width, kernel, stride)
+    ecg_width: int = 768  # E
+    ecg_ffn: int = 3072  # width inside the feed-forward part
+    ecg_heads: int = 12
+    ecg_layers: int = 8
+    position_kernel: int = 128  # tokens that the positional convolution spans
+    position_groups: int = 16
+    ecg_dropout: float = 0.1  # 0..1, on features and after each sub-layer
+    attention_dropout: float = 0.1  # 0..1, on attention probabilities
+    mask_ratio: float = 0.75  # 0..1, ECG tokens removed in pre-training
+    mask_before_positions: bool = False  # True: removed tokens cannot leak through the convolution
+    amplitude_token: bool = False  # True: log-amplitude per channel, which the first norm erases
+    ecg_pooling: str = "first"  # "first" (class token) | "mean" over the kept tokens
+    lead_order: str = "standard"  # "standard" | "mimic" (aVF before aVL), order fed to the stem
+
+    @property
+    def tokens(self) -> int:
+        """ECG tokens without the class token: floor((n - kernel) / stride) + 1 per layer."""
+        n = self.samples
+        for _, kernel, stride in self.conv_layers:
+            n = (n - kernel) // stride + 1
+        return n
+
+    @property
+    def patch(self) -> int:
+        """Samples per token in the reconstruction target."""
+        return self.samples // self.tokens
+
+    @property
+    def kept(self) -> int:
+        """Tokens left after masking."""
+        return int(self.tokens * (1 - self.mask_ratio))
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The text encoder: a Hugging Face architecture, by name, by folder, or from these numbers."""
+
+    text_model: str = ""  # hub name or local folder; "" builds the encoder from `text_architecture`
+    text_architecture: dict = field(default_factory=dict)  # Hugging Face config, with "model_type"
+    text_vocabulary: int = 32128  # size of the tokenizer trained here when none is given
+    text_attention_mask: bool = True  # False: pads are attended to, as in the released code
+    text_pooling: str = "first"  # "first" | "mean"
+    max_text_tokens: int = 256
+    freeze_text: bool = False
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """Cross-attention between the two streams (paper section 3.2)."""
+
+    fusion_width: int = 768  # H, also the dimension D of the features
+    fusion_heads: int = 12
+    fusion_layers: int = 6  # per stream; 0 leaves both encoders alone
+    fusion_dropout: float = 0.1  # 0..1
+
+
+@dataclass(frozen=True)
+class MEMConfig:
+    """Masked ECG modelling: the decoder and its target."""
+
+    decoder_width: int = 384
+    decoder_layers: int = 4
+    decoder_heads: int = 6
+    decoder_max_tokens: int = 512  # rows of the position table, class token included
+    mem_layer: int = -1  # ECG stream read before this fusion layer; -1: after the last
+    mem_target: str = "masked"  # "masked": zeros where leads were dropped | "undropped"
+    mem_scaling: str = "lead"  # z-score "lead": over the record | "patch" | "none"
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """The four losses, and what is done to a batch before it reaches the model."""
+
+    ets_head: str = "tanh_dense"  # "tanh_dense" (paper) | "dense_tanh" (released)
+    ets_learnable: bool = False  # True: scale and bias are learnt, as in SigLIP
+    ets_unit_vectors: bool = False  # True: cosine in place of the dot product
+    ets_reduction: str = "sum"  # "sum": pairs / B | "mean": pairs / B^2
+    ets_positives: str = "aligned"  # "aligned": the diagonal | "same_report": duplicates too
+    ets_view: str = "masked"  # ECG tokens that the ETS loss sees: "masked" | "full"
+    mlm_weight: float = 1.0
+    mem_weight: float = 1.0
+    etm_weight: float = 1.0
+    ets_weight: float = 1.0
+    mlm_masking: str = "sentinel"  # "sentinel": 80/10/10 | "none": labels are the visible ids
+    mlm_probability: float = 0.25  # 0..1, text tokens to predict
+    negatives: str = "n3s"  # "n3s" | "random" | "released": only the mask is swapped
+    negative_fraction: float = 0.5  # 0..1, share of the batch with another text
+    n3s_pooling: str = "masked_mean"  # "masked_mean" | "mean_with_pads"
+    lead_dropout: float = 0.5  # 0..1, each lead zeroed independently
+
+
+SECTIONS = {
+    "ecg": ECGConfig,
+    "text": TextConfig,
+    "fusion": FusionConfig,
+    "mem": MEMConfig,
+    "objective": ObjectiveConfig,
+}
+_SECTION_OF = {f.name: section for section, cls in SECTIONS.items() for f in fields(cls)}
+_CHOICES = {
+    "ecg_pooling": ("first", "mean"),
+    "lead_order": ("standard", "mimic"),
+    "text_pooling": ("first", "mean"),
+    "mem_target": ("masked", "undropped"),
+    "mem_scaling": ("lead", "patch", "none"),
+    "ets_head": ("tanh_dense", "dense_tanh"),
+    "ets_reduction": ("sum", "mean"),
+    "ets_positives": ("aligned", "same_report"),
+    "ets_view": ("masked", "full"),
+    "mlm_masking": ("sentinel", "none"),
+    "negatives": ("n3s", "random", "released"),
+    "n3s_pooling": ("masked_mean", "mean_with_pads"),
+}
+_RATIOS = (
+    "ecg_dropout attention_dropout mask_ratio fusion_dropout mlm_probability "
+    "negative_fraction lead_dropout"
+).split()
+
+FLAN_T5_BASE = {
+    "model_type": "t5",
+    "vocab_size": 32128,
+    "d_model": 768,
+    "d_kv": 64,
+    "d_ff": 2048,
+    "num_layers": 12,
+    "num_heads": 12,
+    "relative_attention_num_buckets": 32,
+    "relative_attention_max_distance": 128,
+    "dropout_rate": 0.1,
+    "layer_norm_epsilon": 1e-6,
+    "feed_forward_proj": "gated-gelu",
+    "tie_word_embeddings": False,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+}
+
+# Each row of the design's switch table that is a property of the network or of its objective.
+SWITCHES: dict[str, dict[str, Any]] = {
+    "released": {
+        "text_attention_mask": False,
+        "text_pooling": "first",
+        "ets_head": "dense_tanh",
+        "ets_learnable": False,
+        "ets_unit_vectors": False,
+        "ets_reduction": "mean",
+        "ets_positives": "aligned",
+        "negatives": "released",
+        "n3s_pooling": "mean_with_pads",
+        "mlm_masking": "none",
+        "mem_target": "masked",
+        "mem_scaling": "lead",
+        "mem_layer": 3,
+        "mask_before_positions": False,
+        "amplitude_token": False,
+        "lead_order": "standard",
+    },
+    "paper": {
+        "text_attention_mask": True,
+        "text_pooling": "first",
+        "ets_head": "tanh_dense",
+        "ets_learnable": False,
+        "ets_unit_vectors": False,
+        "ets_reduction": "sum",
+        "ets_positives": "aligned",
+        "negatives": "n3s",
+        "n3s_pooling": "masked_mean",
+        "mlm_masking": "sentinel",
+        "mem_target": "masked",
+        "mem_scaling": "lead",
+        "mem_layer": -1,
+        "mask_before_positions": False,
+        "amplitude_token": False,
+        "lead_order": "standard",
+    },
+}
+SWITCHES["recommended"] = dict(SWITCHES["paper"])
+
+_MINI = {
+    "samples": 1000,
+    "sampling_rate": 100,
+    "conv_layers": ((64, 2, 2),) * 4,
+    "ecg_width": 128,
+    "ecg_ffn": 512,
+    "ecg_heads": 4,
+    "ecg_layers": 6,
+    "position_kernel": 16,
+    "position_groups": 8,
+    "text_architecture": {
+        "model_type": "t5",
+        "d_model": 128,
+        "d_kv": 32,
+        "d_ff": 256,
+        "num_layers": 2,
+        "num_heads": 4,
+        "relative_attention_num_buckets": 32,
+        "relative_attention_max_distance": 64,
+        "dropout_rate": 0.1,
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": False,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+    },
+    "text_vocabulary": 2000,
+    "max_text_tokens": 96,
+    "fusion_width": 128,
+    "fusion_heads": 4,
+    "fusion_layers": 1,
+    "decoder_width": 64,
+    "decoder_layers": 2,
+    "decoder_heads": 4,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"text_architecture": FLAN_T5_BASE},
+    "mini": _MINI,
+    "released": {"text_architecture": FLAN_T5_BASE},
+}
+
+
+@dataclass(frozen=True)
+class DBetaConfig:
+    """All of a D-BETA's numbers; build one by `DBetaConfig.preset`."""
+
+    ecg: ECGConfig = field(default_factory=ECGConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    mem: MEMConfig = field(default_factory=MEMConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    switches: str = "paper"
+
+    def __post_init__(self):
+        _check(self)
+
+    @classmethod
+    def preset(cls, name: str, switches: str | None = None, **overrides: Any) -> "DBetaConfig":
+        """A named size with a set of switches and any fields by name.
+
+        name: "paper" (321.39 M parameters with Flan-T5-base), "mini" (2-3 M, 100 Hz, trains on a
+        CPU) or "released" (full size, `released` switches). switches: "paper" unless given.
+        Raises UsageError for an unknown name or field, naming the nearest known one.
+        """
+        if name not in PRESETS:
+            raise UsageError(f"there is no preset '{name}'{nearest(name, PRESETS)}")
+        switches = switches or ("released" if name == "released" else "paper")
+        if switches not in SWITCHES:
+            raise UsageError(f"there are no switches '{switches}'{nearest(switches, SWITCHES)}")
+        values = {**PRESETS[name], **SWITCHES[switches]}
+        if name == "mini" and values["mem_layer"] > 0:
+            values["mem_layer"] = 0  # the released "before layer 3 of 6" has no place in one layer
+        return cls(switches=switches).replace(**{**values, **overrides})
+
+    def replace(self, **overrides: Any) -> "DBetaConfig":
+        """A copy with the named fields changed. Raises UsageError for an unknown field."""
+        changed: dict[str, dict[str, Any]] = {}
+        for name, value in overrides.items():
+            if name not in _SECTION_OF:
+                raise UsageError(f"there is no setting '{name}'{nearest(name, _SECTION_OF)}")
+            changed.setdefault(_SECTION_OF[name], {})[name] = value
+        parts = {s: dataclasses.replace(getattr(self, s), **v) for s, v in changed.items()}
+        return dataclasses.replace(self, **parts)
+
+    def get(self, name: str) -> Any:
+        """A field of any section by its name."""
+        if name not in _SECTION_OF:
+            raise UsageError(f"there is no setting '{name}'{nearest(name, _SECTION_OF)}")
+        return getattr(getattr(self, _SECTION_OF[name]), name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, ready for JSON."""
+        return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "DBetaConfig":
+        """The inverse of `to_dict`. Raises UsageError for an unknown key or format."""
+        values = dict(values)
+        version = values.pop("format_version", FORMAT_VERSION)
+        if version != FORMAT_VERSION:
+            raise UsageError(f"config format {version} is not known; this kit reads 1")
+        switches = values.pop("switches", "paper")
+        unknown = [s for s in values if s not in SECTIONS]
+        if unknown:
+            raise UsageError(f"config has no section '{unknown[0]}'{nearest(unknown[0], SECTIONS)}")
+        flat = {k: v for section in values.values() for k, v in section.items()}
+        return cls(switches=switches).replace(**flat)
+
+    def to_json(self, path: Path | str | None = None) -> str:
+        """JSON text; also written to `path` when one is given."""
+        text = json.dumps(self.to_dict(), indent=1, sort_keys=True)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_json(cls, text_or_path: str | Path) -> "DBetaConfig":
+        """Read JSON text, or a file of it."""
+        is_text = isinstance(text_or_path, str) and text_or_path.lstrip().startswith("{")
+        text = text_or_path if is_text else Path(text_or_path).read_text(encoding="utf-8")
+        return cls.from_dict(json.loads(text))
+
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that change with any field."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _check(config: DBetaConfig) -> None:
+    """Refuse what could not be built, naming the field."""
+    # JSON and YAML give lists; a config compares and hashes by tuples.
+    object.__setattr__(
+        config, "ecg", dataclasses.replace(config.ecg, conv_layers=_tuples(config.ecg.conv_layers))
+    )
+    for name, choices in _CHOICES.items():
+        if config.get(name) not in choices:
+            raise UsageError(f"{name}='{config.get(name)}' is not one of {', '.join(choices)}")
+    for name in _RATIOS:
+        if not 0 <= config.get(name) < 1:
+            raise UsageError(f"{name}={config.get(name)} must be at least 0 and below 1")
+    for width, heads in (
+        ("ecg_width", "ecg_heads"),
+        ("fusion_width", "fusion_heads"),
+        ("decoder_width", "decoder_heads"),
+        ("ecg_width", "position_groups"),
+    ):
+        if config.get(width) % config.get(heads):
+            raise UsageError(f"{width}={config.get(width)} is no multiple of {heads}")
+    if config.ecg.tokens < 1 or config.ecg.kept < 1:
+        raise UsageError(f"samples={config.ecg.samples} leave no ECG token after masking")
+    if config.ecg.tokens + 1 > config.mem.decoder_max_tokens:
+        raise UsageError(
+            f"{config.ecg.tokens} ECG tokens do not fit decoder_max_tokens="
+            f"{config.mem.decoder_max_tokens}; raise it or add a strided convolution"
+        )
+    if not -1 <= config.mem.mem_layer <= max(0, config.fusion.fusion_layers - 1):
+        raise UsageError(
+            f"mem_layer={config.mem.mem_layer} is outside -1..{config.fusion.fusion_layers - 1}"
+        )
