@@ -36,7 +36,9 @@ class ECGConfig:
     ecg_layers: int = 8
     position_kernel: int = 128  # tokens that the positional convolution spans
     position_groups: int = 16
-    ecg_dropout: float = 0.1  # 0..1, on features and after each sub-layer
+    fixed_length: bool = True  # False: records of any length, as the official code takes them
+    input_dropout: float = 0.1  # 0..1, on the stem's features
+    ecg_dropout: float = 0.1  # 0..1, after each sub-layer
     attention_dropout: float = 0.1  # 0..1, on attention probabilities
     mask_ratio: float = 0.75  # 0..1, ECG tokens removed in pre-training
     mask_before_positions: bool = False  # True: removed tokens cannot leak through the convolution
@@ -44,13 +46,16 @@ class ECGConfig:
     ecg_pooling: str = "first"  # "first" (class token) | "mean" over the kept tokens
     lead_order: str = "standard"  # "standard" | "mimic" (aVF before aVL), order fed to the stem
 
+    def tokens_of(self, samples: int) -> int:
+        """ECG tokens without the class token: floor((n - kernel) / stride) + 1 per layer."""
+        for _, kernel, stride in self.conv_layers:
+            samples = (samples - kernel) // stride + 1
+        return samples
+
     @property
     def tokens(self) -> int:
-        """ECG tokens without the class token: floor((n - kernel) / stride) + 1 per layer."""
-        n = self.samples
-        for _, kernel, stride in self.conv_layers:
-            n = (n - kernel) // stride + 1
-        return n
+        """ECG tokens of a record of `samples`."""
+        return self.tokens_of(self.samples)
 
     @property
     def patch(self) -> int:
@@ -60,7 +65,11 @@ class ECGConfig:
     @property
     def kept(self) -> int:
         """Tokens left after masking."""
-        return int(self.tokens * (1 - self.mask_ratio))
+        return self.kept_of(self.tokens)
+
+    def kept_of(self, tokens: int) -> int:
+        """Tokens left of `tokens` after masking."""
+        return int(tokens * (1 - self.mask_ratio))
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ _CHOICES = {
     "n3s_pooling": ("masked_mean", "mean_with_pads"),
 }
 _RATIOS = (
-    "ecg_dropout attention_dropout mask_ratio fusion_dropout mlm_probability "
+    "input_dropout ecg_dropout attention_dropout mask_ratio fusion_dropout mlm_probability "
     "negative_fraction lead_dropout"
 ).split()
 

@@ -1,0 +1,75 @@
+"""Attention and the post-norm transformer layer that both the ECG encoder and the fusion use."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head attention, softmax(q k^T / sqrt(d)) v, by torch's fused kernel.
+
+    `context` is what keys and values are made of (the input itself when absent); `keys_kept`
+    `[B, keys]` bool is True where a key may be attended to.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, keys_kept: Tensor | None = None
+    ) -> Tensor:
+        """x `[B, queries, width]`, context `[B, keys, width]` -> `[B, queries, width]`."""
+        context = x if context is None else context
+        q, k, v = self._split(self.query(x)), self._split(self.key(context)), self.value(context)
+        mask = None if keys_kept is None else keys_kept[:, None, None, :]
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, self._split(v), mask, dropout)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def probabilities(
+        self, x: Tensor, context: Tensor | None = None, keys_kept: Tensor | None = None
+    ) -> Tensor:
+        """The attention weights `[B, heads, queries, keys]`, for looking at."""
+        context = x if context is None else context
+        q, k = self._split(self.query(x)), self._split(self.key(context))
+        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        if keys_kept is not None:
+            scores = scores.masked_fill(~keys_kept[:, None, None, :], torch.finfo(scores.dtype).min)
+        return scores.softmax(-1)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, heads, tokens, width/heads]
+
+
+class TransformerLayer(nn.Module):
+    """Post-norm layer: x <- LN(x + attention(x)); x <- LN(x + W2 gelu(W1 x))."""
+
+    def __init__(
+        self, width: int, ffn: int, heads: int, dropout: float, attention_dropout: float
+    ):
+        super().__init__()
+        self.attention = Attention(width, heads, attention_dropout)
+        self.attention_norm = nn.LayerNorm(width)
+        self.ffn_in = nn.Linear(width, ffn)
+        self.ffn_out = nn.Linear(ffn, width)
+        self.ffn_norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, keys_kept: Tensor | None = None) -> Tensor:
+        """`[B, tokens, width]` -> the same shape."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, keys_kept=keys_kept)))
+        return self.ffn_norm(x + self.dropout(self.ffn_out(F.gelu(self.ffn_in(x)))))
+
+
+def init_linear(module: nn.Module) -> None:
+    """N(0, 0.02) weights and zero biases for every Linear and Embedding below `module`."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Embedding):
+            nn.init.normal_(part.weight, std=0.02)
+            if getattr(part, "bias", None) is not None:
+                nn.init.zeros_(part.bias)

@@ -1,0 +1,72 @@
+"""Cross-attention between text and ECG (paper section 3.2): two streams, updated together.
+
+Each layer is self-attention, cross-attention on the other stream's input to the same layer, and a
+feed-forward part, all post-norm. No positions are added here, so the shuffled order of the kept
+ECG tokens is harmless.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dbeta_lib.config import FusionConfig
+from dbeta_lib.encoders.layers import Attention, init_linear
+
+NORM_EPS = 1e-12  # BERT's
+
+
+class FusionLayer(nn.Module):
+    """One stream's layer: reads itself, then the other stream."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.self_attention = Attention(width, heads, dropout)
+        self.self_norm = nn.LayerNorm(width, NORM_EPS)
+        self.cross_attention = Attention(width, heads, dropout)
+        self.cross_norm = nn.LayerNorm(width, NORM_EPS)
+        self.ffn_in = nn.Linear(width, 4 * width)
+        self.ffn_out = nn.Linear(4 * width, width)
+        self.ffn_norm = nn.LayerNorm(width, NORM_EPS)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, other: Tensor, x_kept: Tensor | None, other_kept: Tensor | None
+    ) -> Tensor:
+        """x `[B, n, H]`, other `[B, m, H]`; `*_kept` bool `[B, n]`, `[B, m]` or None for all."""
+        attended = self.dropout(self.self_attention(x, keys_kept=x_kept))
+        x = self.self_norm(attended + x)
+        crossed = self.dropout(self.cross_attention(x, other, other_kept))
+        x = self.cross_norm(crossed + x)
+        return self.ffn_norm(self.dropout(self.ffn_out(F.gelu(self.ffn_in(x)))) + x)
+
+
+class Fusion(nn.Module):
+    """Modality embeddings and the layers of both streams."""
+
+    def __init__(self, config: FusionConfig):
+        super().__init__()
+        width, heads = config.fusion_width, config.fusion_heads
+        self.modality = nn.Embedding(2, width)  # row 0: text, row 1: ECG
+
+        def layers() -> nn.ModuleList:
+            return nn.ModuleList(
+                FusionLayer(width, heads, config.fusion_dropout)
+                for _ in range(config.fusion_layers)
+            )
+
+        self.text_layers, self.ecg_layers = layers(), layers()
+        init_linear(self)
+
+    def forward(
+        self, text: Tensor, ecg: Tensor, text_kept: Tensor | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Both streams before the first layer and after each: lists of `layers + 1` tensors.
+
+        text `[B, L, H]`, ecg `[B, n, H]`, text_kept bool `[B, L]`. The ECG stream has no padding.
+        """
+        text_states = [text + self.modality.weight[0]]
+        ecg_states = [ecg + self.modality.weight[1]]
+        for text_layer, ecg_layer in zip(self.text_layers, self.ecg_layers, strict=True):
+            text, ecg = text_states[-1], ecg_states[-1]
+            text_states.append(text_layer(text, ecg, text_kept, None))
+            ecg_states.append(ecg_layer(ecg, text, None, text_kept))
+        return text_states, ecg_states

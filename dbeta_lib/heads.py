@@ -1,0 +1,130 @@
+"""Poolers and the heads of the masked-language, masked-ECG and matching tasks (paper section 3.3)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dbeta_lib.config import ECGConfig, FusionConfig, MEMConfig
+from dbeta_lib.encoders.layers import init_linear
+
+
+class Pooler(nn.Module):
+    """A sequence `[B, n, H]` -> one vector `[B, H]`.
+
+    pooling "first" takes token 0, "mean" the tokens that `kept` marks. order "dense_tanh" is
+    tanh(W x + b), as in the released code and in BERT; "tanh_dense" is W tanh(x) + b, as the paper
+    words its projection heads.
+    """
+
+    def __init__(self, width: int, pooling: str = "first", order: str = "dense_tanh"):
+        super().__init__()
+        self.pooling, self.order = pooling, order
+        self.dense = nn.Linear(width, width)
+        init_linear(self)
+
+    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        if self.pooling == "first":
+            x = x[:, 0]
+        elif kept is None:
+            x = x.mean(dim=1)
+        else:
+            weight = kept.to(x.dtype).unsqueeze(-1)
+            x = (x * weight).sum(dim=1) / weight.sum(dim=1)
+        if self.order == "dense_tanh":
+            return self.dense(x).tanh()
+        return self.dense(x.tanh())
+
+
+class MLMHead(nn.Module):
+    """Hidden states `[..., H]` -> vocabulary logits `[..., V]`."""
+
+    def __init__(self, width: int, vocabulary: int):
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, 1e-12)
+        self.decoder = nn.Linear(width, vocabulary, bias=False)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+        init_linear(self)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.decoder(self.norm(F.gelu(self.dense(hidden)))) + self.bias
+
+
+class DecoderBlock(nn.Module):
+    """Pre-norm block with CLIP's QuickGELU, x sigmoid(1.702 x)."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.norm_1 = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.norm_2 = nn.LayerNorm(width)
+        self.ffn_in = nn.Linear(width, 4 * width)
+        self.ffn_out = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm_1(x)
+        x = x + self.attention(normed, normed, normed, need_weights=False)[0]
+        hidden = self.ffn_in(self.norm_2(x))
+        return x + self.ffn_out(hidden * torch.sigmoid(1.702 * hidden))
+
+
+def sinusoids(rows: int, width: int) -> Tensor:
+    """Fixed position table `[1, rows, width]`: even channels sine, odd cosine, base 10000."""
+    position = torch.arange(rows).unsqueeze(1).float()
+    rate = torch.exp(torch.arange(0, width, 2).float() * (-math.log(10000.0) / width))
+    table = torch.zeros(1, rows, width)
+    table[0, :, 0::2] = torch.sin(position * rate)
+    table[0, :, 1::2] = torch.cos(position * rate)
+    return table
+
+
+class MEMHead(nn.Module):
+    """Decoder of masked ECG modelling: kept tokens -> samples of every token.
+
+    Output `[B, tokens, channels, patch]` in the units of the scaled target (lead-major).
+    """
+
+    def __init__(self, ecg: ECGConfig, fusion: FusionConfig, mem: MEMConfig):
+        super().__init__()
+        width = mem.decoder_width
+        self.channels, self.patch = ecg.channels, ecg.patch
+        self.embed = nn.Linear(fusion.fusion_width, width)
+        self.mask_token = nn.Parameter(torch.empty(1, 1, width))
+        self.register_buffer("positions", sinusoids(mem.decoder_max_tokens, width))
+        self.blocks = nn.ModuleList(
+            DecoderBlock(width, mem.decoder_heads) for _ in range(mem.decoder_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.predict = nn.Linear(width, ecg.channels * ecg.patch)
+        init_linear(self)
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def unshuffle(self, hidden: Tensor, restore: Tensor) -> Tensor:
+        """Kept tokens, class token first, `[B, 1 + kept, H]` -> all places `[B, 1 + tokens, W]`."""
+        x = self.embed(hidden)
+        missing = restore.shape[1] - (x.shape[1] - 1)
+        blanks = self.mask_token.to(x.dtype).expand(x.shape[0], missing, -1)
+        placed = torch.cat([x[:, 1:], blanks], dim=1)
+        placed = placed.gather(1, restore.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+        return torch.cat([x[:, :1], placed], dim=1) + self.positions[:, : 1 + restore.shape[1]]
+
+    def forward(self, hidden: Tensor, restore: Tensor) -> Tensor:
+        x = self.unshuffle(hidden, restore)
+        for block in self.blocks:
+            x = block(x)
+        samples = self.predict(self.norm(x))[:, 1:]
+        return samples.unflatten(-1, (self.channels, self.patch))
+
+
+class ETMHead(nn.Module):
+    """Is this the ECG's own text? `[text, ECG]` `[B, 2H]` -> logits `[B, 2]`, class 1 = aligned."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.linear = nn.Linear(2 * width, 2)
+        init_linear(self)
+
+    def forward(self, fused: Tensor) -> Tensor:
+        return self.linear(fused)

@@ -1,0 +1,78 @@
+"""The four losses of D-BETA (paper section 3.4), each a function of tensors, named in the output.
+
+MLM predicts masked words, MEM masked samples, ETM whether text and ECG belong together, and ETS
+contrasts all pairs of a batch by sigmoids. Where the official code differs from the paper's text,
+an argument chooses.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def mlm_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the masked words, -mean_i log softmax(logits_i)[labels_i].
+
+    logits `[n, V]` and labels `[n]` at the masked positions only; 0 when there is none.
+    """
+    if labels.numel() == 0:
+        return logits.sum()  # an empty sum: 0 with a gradient path
+    return F.cross_entropy(logits.float(), labels)
+
+
+def mem_target(ecg: Tensor, tokens: int, patch: int, scaling: str = "lead") -> Tensor:
+    """The samples to be predicted, `[B, tokens, channels, patch]`, from mV `[B, channels, T]`.
+
+    The first tokens * patch samples, scaled (x - mean) / sqrt(var + 1e-6) with the unbiased
+    variance, per channel over the whole record ("lead"), per channel and token ("patch"), or left
+    in mV ("none"). A channel of zeros stays zeros.
+    """
+    x = ecg[..., : tokens * patch].float()
+    if scaling == "lead":
+        x = _standardise(x)
+    x = x.unflatten(-1, (tokens, patch))
+    if scaling == "patch":
+        x = _standardise(x)
+    return x.transpose(1, 2)
+
+
+def _standardise(x: Tensor) -> Tensor:
+    return (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def mem_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error of the removed tokens, sum(mask * err) / sum(mask).
+
+    prediction, target `[B, tokens, channels, patch]`; err is the mean over a token's samples; mask
+    `[B, tokens]`, 1 = removed. 0 when nothing was removed.
+    """
+    error = (prediction.float() - target).square().mean(dim=(2, 3))
+    return (mask * error).sum() / mask.sum().clamp(min=1)
+
+
+def etm_loss(logits: Tensor, is_aligned: Tensor) -> Tensor:
+    """Cross-entropy of the matching decision; logits `[B, 2]`, is_aligned `[B]`, 1 = own text."""
+    return F.cross_entropy(logits.float(), is_aligned.long())
+
+
+def ets_signs(
+    is_aligned: Tensor, report_id: Tensor, text_report_id: Tensor, positives: str = "aligned"
+) -> Tensor:
+    """y `[B, B]` (rows ECGs, columns texts): +1 where ECG i and text j belong together, else -1.
+
+    "aligned": the diagonal alone, where the text is the record's own. "same_report": every pair in
+    which text j is the very report of ECG i, so duplicates are not pushed apart.
+    """
+    if positives == "same_report":
+        return (report_id[:, None] == text_report_id[None, :]).float() * 2 - 1
+    return torch.diag_embed(2 * is_aligned.float()) - 1
+
+
+def ets_loss(logits: Tensor, signs: Tensor, reduction: str = "sum") -> Tensor:
+    """Sigmoid contrast, -1/B sum_ij log sigmoid(y_ij s_ij) (paper equation for L_ETS).
+
+    logits s and signs y `[B, B]`. "sum" divides by B as the paper does, "mean" by B^2 as the
+    official code has done since 26 May 2025.
+    """
+    terms = F.softplus(-signs * logits.float())
+    return terms.mean() if reduction == "mean" else terms.sum() / logits.shape[0]

@@ -1,0 +1,357 @@
+"""D-BETA: two encoders, fusion, four heads (paper section 3).
+
+`forward` trains, `encode_ecg` and `encode_text` give the features that probes, zero-shot and
+retrieval use. Parts are named for what they do; `official_names.py` maps them onto the official
+checkpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dbeta_lib import official_names
+from dbeta_lib.batch import Batch
+from dbeta_lib.checkpoint_files import HubFiles
+from dbeta_lib.config import DBetaConfig
+from dbeta_lib.data.reports import normalise_report
+from dbeta_lib.encoders.ecg import ECGEncoder
+from dbeta_lib.encoders.text import TextEncoder, load_tokenizer
+from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.fusion import Fusion
+from dbeta_lib.heads import ETMHead, MEMHead, MLMHead, Pooler
+from dbeta_lib.inference import check_ecg, inference_mode, length_groups
+from dbeta_lib.leads import LEADS, MIMIC_LEADS, order_to
+from dbeta_lib.losses import ets_loss, ets_signs, etm_loss, mem_loss, mem_target, mlm_loss
+
+
+@dataclass
+class Streams:
+    """Every intermediate of one pass; B records, n = 1 + kept ECG tokens, L text tokens."""
+
+    text_hidden: Tensor  # [B, L, text width]
+    text_projected: Tensor  # [B, L, H]
+    text_pooled: Tensor  # [B, H], feature of the ETS loss and of zero-shot
+    ecg_hidden: Tensor  # [B, n, E], class token first
+    ecg_projected: Tensor  # [B, n, H]
+    ecg_pooled: Tensor  # [B, H]
+    text_states: list[Tensor]  # fusion_layers + 1 of [B, L, H]
+    ecg_states: list[Tensor]  # fusion_layers + 1 of [B, n, H]
+    text_fused: Tensor  # [B, H]
+    ecg_fused: Tensor  # [B, H]
+    mask: Tensor | None  # [B, tokens], 1 = removed
+    restore: Tensor | None  # [B, tokens]
+
+    @property
+    def fused(self) -> Tensor:
+        """[text, ECG] `[B, 2H]`, what the matching head reads."""
+        return torch.cat([self.text_fused, self.ecg_fused], dim=1)
+
+
+@dataclass
+class Output:
+    """What `forward` returns, all by name."""
+
+    losses: dict[str, Tensor]  # mlm, mem, etm, ets, total
+    features: dict[str, Tensor]  # ecg [B, D], text [B, D], fused [B, 2D]
+    logits: dict[str, Tensor]  # mlm [masked words, V], mem, etm [B, 2], ets [B, B]
+
+
+class DBeta(HubFiles, nn.Module):
+    """ECG-text model after D-BETA (ICML 2025, arXiv 2410.02131).
+
+    >>> model = DBeta(DBetaConfig.preset("mini"))
+    >>> tuple(model.encode_ecg(torch.randn(2, 12, 1000)).shape)
+    (2, 128)
+    """
+
+    def __init__(self, config: DBetaConfig, tokenizer=None, load_text_weights: bool = True):
+        """config from `DBetaConfig.preset`; tokenizer for texts, looked up when first needed.
+
+        With `load_text_weights` False a text encoder named in the config is built, not loaded.
+        """
+        super().__init__()
+        self.config, self._tokenizer = config, tokenizer
+        width = config.fusion.fusion_width
+        self.ecg_encoder = ECGEncoder(config.ecg)
+        self.text_encoder = TextEncoder(config.text, load_text_weights)
+        self._check_tokenizer()
+        self.ecg_projection = _projection(config.ecg.ecg_width, width)
+        self.text_projection = _projection(self.text_encoder.width, width)
+        head = config.objective.ets_head
+        self.ecg_pooler = Pooler(width, config.ecg.ecg_pooling, head)
+        self.text_pooler = Pooler(width, config.text.text_pooling, head)
+        self.fusion = Fusion(config.fusion)
+        self.fused_ecg_pooler, self.fused_text_pooler = Pooler(width), Pooler(width)
+        self.mlm_head = MLMHead(width, self.text_encoder.vocabulary)
+        self.mem_head = MEMHead(config.ecg, config.fusion, config.mem)
+        self.etm_head = ETMHead(width)
+        self.ets_scale = self.ets_bias = None
+        if config.objective.ets_learnable:  # SigLIP's start: exp(scale) = 10, bias = -10
+            self.ets_scale = nn.Parameter(torch.tensor(2.302585))
+            self.ets_bias = nn.Parameter(torch.tensor(-10.0))
+        order = order_to(MIMIC_LEADS if config.ecg.lead_order == "mimic" else LEADS)
+        self._order = None if config.ecg.lead_order == "standard" else order.tolist()
+
+    # -- what the encoder protocol asks for ------------------------------------------------------
+
+    @property
+    def sampling_rate(self) -> int:
+        """Hz of the ECG that `encode_ecg` takes."""
+        return self.config.ecg.sampling_rate
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names of the rows that `encode_ecg` takes."""
+        return LEADS if self.config.ecg.channels == len(LEADS) else ()
+
+    @property
+    def tokens(self) -> int:
+        """ECG tokens per record, without the class token."""
+        return self.config.ecg.tokens
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.ecg_encoder.class_token.device
+
+    @property
+    def tokenizer(self):
+        """The tokenizer; looked up by the text model's name the first time it is needed."""
+        if self._tokenizer is None:
+            name = self.config.text.text_model
+            if not name and self.text_encoder.vocabulary == 32128:
+                name = "google/flan-t5-base"
+            if not name:
+                raise DBetaError(
+                    "this model has no tokenizer; give one: DBeta(config, tokenizer=...) or "
+                    "train_tokenizer(reports)"
+                )
+            self._tokenizer = load_tokenizer(name)
+            self._check_tokenizer()
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, value) -> None:
+        self._tokenizer = load_tokenizer(str(value)) if isinstance(value, str | Path) else value
+        self._check_tokenizer()
+
+    def _check_tokenizer(self) -> None:
+        rows, tokenizer = self.text_encoder.vocabulary, self._tokenizer
+        if tokenizer is not None and len(tokenizer) > rows:
+            raise UsageError(
+                f"the tokenizer has {len(tokenizer)} pieces, the text encoder {rows} embeddings; "
+                "give the tokenizer that belongs to it"
+            )
+
+    # -- the network -----------------------------------------------------------------------------
+
+    def present(self, ecg: Tensor, lead_mask: Tensor | None) -> Tensor:
+        """The ECG with absent leads zeroed, in the lead order that the stem was trained with."""
+        if lead_mask is not None:
+            ecg = ecg * lead_mask.to(ecg.dtype).unsqueeze(-1)
+        return ecg if self._order is None else ecg[:, self._order]
+
+    def text_stream(self, input_ids: Tensor, attention_mask: Tensor):
+        """Hidden `[B, L, text width]`, projected `[B, L, H]`, pooled `[B, H]`."""
+        hidden = self.text_encoder(input_ids, attention_mask)
+        projected = self.text_projection(hidden)
+        return hidden, projected, self.text_pooler(projected, attention_mask)
+
+    def ecg_stream(self, ecg: Tensor, noise: Tensor | None):
+        """Hidden `[B, n, E]`, projected `[B, n, H]`, pooled `[B, H]`, mask and restore."""
+        hidden, mask, restore = self.ecg_encoder(ecg, noise)
+        projected = self.ecg_projection(hidden)
+        return hidden, projected, self.ecg_pooler(projected), mask, restore
+
+    def streams(self, ecg: Tensor, input_ids: Tensor, attention_mask: Tensor, noise) -> Streams:
+        """One pass through everything but the heads; `ecg` as `present` returns it.
+
+        noise `[B, tokens]` masks ECG tokens, None keeps them all.
+        """
+        text_hidden, text_projected, text_pooled = self.text_stream(input_ids, attention_mask)
+        ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise)
+        kept = attention_mask.bool()
+        text_states, ecg_states = self.fusion(text_projected, ecg_projected, kept)
+        return Streams(
+            text_hidden,
+            text_projected,
+            text_pooled,
+            ecg_hidden,
+            ecg_projected,
+            ecg_pooled,
+            text_states,
+            ecg_states,
+            self.fused_text_pooler(text_states[-1]),
+            self.fused_ecg_pooler(ecg_states[-1]),
+            mask,
+            restore,
+        )
+
+    def forward(self, batch: Batch) -> Output:
+        """The four losses on one batch; see `Batch` for shapes and units.
+
+        Without `batch.ecg_noise` the masking is drawn from torch's generator.
+        """
+        ecg, noise = self.present(batch.ecg, batch.lead_mask), batch.ecg_noise
+        if noise is None:
+            tokens = self.config.ecg.tokens_of(ecg.shape[-1])
+            noise = torch.rand(len(batch), tokens, device=ecg.device)
+        streams = self.streams(ecg, batch.input_ids, batch.attention_mask, noise)
+        labels = batch.mlm_labels
+        masked_words = streams.text_states[-1][labels != -100]
+        logits = {
+            "mlm": self.mlm_head(masked_words),
+            "mem": self.mem_head(streams.ecg_states[self.config.mem.mem_layer], streams.restore),
+            "etm": self.etm_head(streams.fused),
+        }
+        ecg_features = streams.ecg_pooled
+        if self.config.objective.ets_view == "full":
+            ecg_features = self.ecg_stream(ecg, None)[2]
+        logits["ets"] = self.similarity(ecg_features, streams.text_pooled)
+        losses = {
+            "mlm": mlm_loss(logits["mlm"], labels[labels != -100]),
+            "mem": mem_loss(logits["mem"], self.mem_target(batch.ecg, ecg), streams.mask),
+            "etm": etm_loss(logits["etm"], batch.is_aligned),
+            "ets": self.ets_loss(logits["ets"], batch),
+        }
+        losses["total"] = self.weighted(losses)
+        features = {"ecg": ecg_features, "text": streams.text_pooled, "fused": streams.fused}
+        return Output(losses, features, logits)
+
+    def weighted(self, losses: dict[str, Tensor]) -> Tensor:
+        """Sum of the four losses by their weights; a loss of weight 0 costs no gradient."""
+        weights = {name: getattr(self.config.objective, f"{name}_weight") for name in losses}
+        return sum(weights[name] * loss for name, loss in losses.items() if weights[name])
+
+    def mem_target(self, whole: Tensor, seen: Tensor) -> Tensor:
+        """Scaled samples `[B, tokens, channels, patch]` that the MEM head has to predict.
+
+        From the ECG as `present` returned it (`seen`), or from the one before leads were dropped.
+        """
+        mem, ecg = self.config.mem, self.config.ecg
+        signal = seen if mem.mem_target == "masked" else self.present(whole, None)
+        return mem_target(signal, ecg.tokens_of(signal.shape[-1]), ecg.patch, mem.mem_scaling)
+
+    def ets_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The sigmoid contrast of a batch under the config's switches."""
+        own = batch.report_id
+        given = own if batch.text_report_id is None else batch.text_report_id
+        objective = self.config.objective
+        signs = ets_signs(batch.is_aligned, own, given, objective.ets_positives)
+        return ets_loss(logits, signs, objective.ets_reduction)
+
+    def similarity(self, ecg_features: Tensor, text_features: Tensor) -> Tensor:
+        """Logits of the ETS loss for all pairs, `[n, D]` x `[m, D]` -> `[n, m]`.
+
+        The dot product; of unit vectors and with a learnt scale and bias where the switches say so.
+        """
+        if self.config.objective.ets_unit_vectors:
+            ecg_features = nn.functional.normalize(ecg_features, dim=-1)
+            text_features = nn.functional.normalize(text_features, dim=-1)
+        logits = ecg_features @ text_features.T
+        if self.ets_scale is not None:
+            logits = logits * self.ets_scale.exp() + self.ets_bias
+        return logits
+
+    # -- inference: no gradient, no dropout, whatever mode the model is in -----------------------
+
+    @inference_mode
+    def encode_ecg(self, ecg: Tensor, lead_mask: Tensor | None = None) -> Tensor:
+        """Features `[B, D]` of ECGs `[B, 12, T]` in mV at `sampling_rate`, all tokens seen.
+
+        lead_mask `[B, 12]` or `[12]` bool, True = present. Raises UsageError for another shape,
+        NaN, or amplitudes that are no mV.
+        """
+        ecg, lead_mask = check_ecg(ecg, lead_mask, self.config.ecg, self.device)
+        return self.ecg_stream(self.present(ecg, lead_mask), None)[2]
+
+    @inference_mode
+    def encode_tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Features `[B, D]` of token ids `[B, L]` with their mask (1 = a token)."""
+        device = self.device
+        return self.text_stream(input_ids.to(device), attention_mask.to(device))[2]
+
+    @inference_mode
+    def encode_text(self, texts: list[str], batch_size: int = 64) -> Tensor:
+        """Features `[B, D]` of texts, in their order; lower-cased and folded as reports are.
+
+        Without an attention mask (released switches) only texts of equal length share a batch,
+        since padding would change the result.
+        """
+        if isinstance(texts, str):
+            raise UsageError("encode_text takes a list of texts; write [text] for a single one")
+        limit = self.config.text.max_text_tokens
+        tokenizer = self.tokenizer
+        ids = [
+            tokenizer(normalise_report(t), truncation=True, max_length=limit)["input_ids"]
+            for t in texts
+        ]
+        out = torch.zeros(len(ids), self.config.fusion.fusion_width, device=self.device)
+        equal_only = not self.config.text.text_attention_mask
+        for group in length_groups([len(i) for i in ids], batch_size, equal_only):
+            padded = tokenizer.pad({"input_ids": [ids[i] for i in group]}, return_tensors="pt")
+            out[group] = self.encode_tokens(padded["input_ids"], padded["attention_mask"])
+        return out
+
+    @inference_mode
+    def reconstruct(
+        self,
+        ecg: Tensor,
+        lead_mask: Tensor | None = None,
+        noise: Tensor | None = None,
+        texts: list[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Hide tokens of ECGs `[B, 12, T]` and fill them in.
+
+        Returns prediction and target `[B, 12, tokens * patch]` in the target's scaled units, and
+        mask `[B, tokens]` (1 = hidden). texts are the reports that the fusion may read; an empty
+        text each when absent.
+        """
+        ecg, lead_mask = check_ecg(ecg, lead_mask, self.config.ecg, self.device)
+        if noise is None:
+            noise = torch.rand(len(ecg), self.config.ecg.tokens_of(ecg.shape[-1]))
+        texts = [normalise_report(t) for t in texts or [""] * len(ecg)]
+        tokens = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt",
+                                max_length=self.config.text.max_text_tokens)  # fmt: skip
+        tokens = tokens.to(self.device)
+        seen = self.present(ecg, lead_mask)
+        streams = self.streams(
+            seen, tokens["input_ids"], tokens["attention_mask"], noise.to(self.device)
+        )
+        prediction = self.mem_head(streams.ecg_states[self.config.mem.mem_layer], streams.restore)
+        target = self.mem_target(ecg, seen)
+        return {
+            "prediction": prediction.transpose(1, 2).flatten(2),
+            "target": target.transpose(1, 2).flatten(2),
+            "mask": streams.mask,
+        }
+
+    @classmethod
+    def from_released(
+        cls, path_or_state_dict, config=None, lead_order: str = "standard", tokenizer=None
+    ) -> DBeta:
+        """A model in evaluation mode with weights under the official names; contacts no hub.
+
+        path_or_state_dict: a checkpoint file (its `model` entry, or a flat dict) or the dict
+        itself, which is not changed. config: the official JSON (dict, text or file); full size when
+        absent. lead_order: "standard" or "mimic". tokenizer: a tokenizer or its folder; looked up
+        at the first `encode_text` when absent. Raises DBetaError listing, by official name, what is
+        missing, unknown or of another shape.
+        """
+        state = official_names.read_state(path_or_state_dict)
+        own_config = official_names.config_from_official(config).replace(lead_order=lead_order)
+        model = cls(own_config, load_text_weights=False)
+        official_names.load_official(model, state)
+        model.tokenizer = tokenizer
+        return model.eval()
+
+
+def _projection(width_in: int, width_out: int) -> nn.Linear:
+    linear = nn.Linear(width_in, width_out)
+    nn.init.normal_(linear.weight, std=0.02)
+    nn.init.zeros_(linear.bias)
+    return linear
