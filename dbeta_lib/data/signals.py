@@ -1,0 +1,152 @@
+"""From a recording in mV to what a store keeps: 12 rows of int16, 1 LSB = 1 uV, and quality flags.
+
+The rules are the same for every dataset. A missing lead is zeros and its mask False, never
+invented. NaN gaps of up to 5 % of a lead are interpolated linearly and counted; with more, the lead
+is zeroed and masked. A flat lead stays as recorded and is flagged. What cannot be kept raises
+`Rejected` with a reason; the record is then set aside, never dropped in silence.
+"""
+
+from dataclasses import dataclass, field
+from math import gcd
+from typing import Any
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from dbeta_lib.errors import DBetaError
+from dbeta_lib.leads import LEADS
+
+MAX_GAP = 0.05  # share of a lead's samples that may be NaN and are interpolated
+MAX_MV = 32.767  # largest amplitude that int16 holds at 1 uV per step
+# A lead's median excursion within one second, taken over the leads that are not flat. The smallest
+# of PTB-XL's 21,837 records is 0.06 mV; volts written as mV would give about 0.001.
+MIN_SWING_MV = 0.01
+
+
+class Rejected(DBetaError):
+    """A record that cannot be kept: `reason` (one of few, counted), `detail` (names the file)."""
+
+    def __init__(self, reason: str, detail: str = ""):
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason, self.detail = reason, detail
+
+    def __reduce__(self):
+        return type(self), (self.reason, self.detail)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What is kept of one recording; `uv` is int16 `[12, T]` in uV, rows in the order of LEADS."""
+
+    uv: np.ndarray
+    leads_present: int  # bit i set = lead i is present
+    nan_filled: int = 0  # samples interpolated, all leads together
+    flat_leads: int = 0  # bit i set = lead i is present and constant
+
+
+@dataclass
+class Record:
+    """One row of a store. `extra` holds further columns, the same keys for every record."""
+
+    record_id: str
+    signal: Signal
+    patient_id: str
+    split: str  # "train", "val" or "test"
+    report: str = ""  # as published; "" = none
+    text: str | None = None  # copy for the model; None = `normalise_report(report)`
+    language: str = "unknown"  # "de", "en", "sv" or "unknown"
+    age: float = np.nan  # years
+    sex: str = "unknown"  # "female", "male" or "unknown"
+    fold: int = 0  # 0 = the dataset has none
+    source: str = ""  # path below the dataset's folder, without suffix
+    window: int = 0  # index of the 10 s window within the recording
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def to_signal(ecg: np.ndarray, lead_mask: np.ndarray | None = None) -> Signal:
+    """Clean and quantise one recording.
+
+    ecg: float `[12, T]` in mV, NaN where the recording has no valid sample, rows in the order of
+    LEADS. lead_mask: bool `[12]`, False = the lead was not recorded (None = all were).
+    Raises Rejected when no lead is left, or an amplitude or its unit is impossible.
+    """
+    ecg = np.array(ecg, dtype=np.float64)
+    if ecg.ndim != 2 or ecg.shape[0] != len(LEADS):
+        raise Rejected("wrong shape", f"{ecg.shape} where (12, samples) is expected")
+    present = np.ones(len(LEADS), bool) if lead_mask is None else np.array(lead_mask, dtype=bool)
+    ecg[~np.isfinite(ecg)] = np.nan
+    present, filled = _fill_gaps(ecg, present)
+    ecg[~present] = 0.0
+    flat = present & (np.ptp(ecg, axis=1) == 0)
+    if not (present & ~flat).any():
+        raise Rejected("all leads bad", "no lead has a signal")
+    _check_amplitude(ecg[present & ~flat])
+    return Signal(np.rint(ecg * 1000).astype(np.int16), bits(present), filled, bits(flat))
+
+
+def _fill_gaps(ecg: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, int]:
+    """Interpolate short gaps in place; `(leads still present, samples filled)`."""
+    present, filled = present.copy(), 0
+    missing = np.isnan(ecg)
+    for lead in np.flatnonzero(present & missing.any(axis=1)):
+        gap = missing[lead]
+        if gap.mean() > MAX_GAP:
+            present[lead] = False
+            continue
+        ecg[lead, gap] = np.interp(np.flatnonzero(gap), np.flatnonzero(~gap), ecg[lead, ~gap])
+        filled += int(gap.sum())
+    return present, filled
+
+
+def _check_amplitude(ecg: np.ndarray) -> None:
+    """Refuse what int16 cannot hold and what cannot be mV. `ecg` `[leads, T]` in mV."""
+    peak = np.abs(ecg).max()
+    if peak > MAX_MV:
+        raise Rejected(
+            "beyond 32.767 mV",
+            f"the largest amplitude is {peak:.6g} mV; is the unit or gain in the header right",
+        )
+    step = max(ecg.shape[1] // 10, 1)
+    whole = ecg[:, : ecg.shape[1] // step * step].reshape(len(ecg), -1, step)
+    swing = float(np.median(np.ptp(whole, axis=2)))
+    if swing < MIN_SWING_MV and np.ptp(ecg) < 10 * MIN_SWING_MV:
+        raise Rejected(
+            "amplitude implausible",
+            f"the leads move by {swing:.2g} mV in a second; volts where mV are expected",
+        )
+
+
+def resample(ecg: np.ndarray, rate: int, to_rate: int) -> np.ndarray:
+    """`[12, T]` at `rate` Hz to `to_rate` Hz, polyphase with scipy's low-pass; same units.
+
+    A lead with gaps cannot be filtered: short gaps are bridged before, and the samples at their
+    places are NaN again after, so that they are counted as for any other recording.
+    """
+    if rate == to_rate:
+        return ecg
+    common = gcd(rate, to_rate)
+    up, down = to_rate // common, rate // common
+    missing = ~np.isfinite(ecg)
+    bridged = np.array(ecg, dtype=np.float64)
+    for lead in np.flatnonzero(missing.any(axis=1)):
+        gap = missing[lead]
+        known = np.flatnonzero(~gap)
+        bridged[lead, gap] = (
+            np.interp(np.flatnonzero(gap), known, bridged[lead, ~gap]) if known.size else 0.0
+        )
+    # Constant padding at the edges: zeros there would ring at every record's start and end.
+    out = resample_poly(bridged, up, down, axis=1, padtype="line")
+    if missing.any():
+        nearest = np.minimum(np.arange(out.shape[1]) * down // up, ecg.shape[1] - 1)
+        out[missing[:, nearest]] = np.nan
+    return out
+
+
+def bits(mask: np.ndarray) -> int:
+    """Bool `[12]` to an integer, bit i = lead i."""
+    return int(sum(1 << i for i in np.flatnonzero(mask)))
+
+
+def unpack_bits(values: np.ndarray) -> np.ndarray:
+    """Integers `[N]` to bool `[N, 12]`, the inverse of `bits`."""
+    return (np.asarray(values)[:, None] >> np.arange(len(LEADS)) & 1).astype(bool)

@@ -1,0 +1,298 @@
+"""Building a store: the one writer that every dataset's `prepare` uses.
+
+A store is built in `<dest>.partial` and renamed when its `store.json` is written. Killed at any
+moment, a preparation leaves either the old state or the new one; the rerun removes the partial
+folder and gives the same bytes. A lock on the partial folder keeps two preparations apart; the
+system drops it when its owner dies.
+"""
+
+import csv
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dbeta_lib.data.reports import normalise_report, report_ids
+from dbeta_lib.data.signals import Record, Rejected
+from dbeta_lib.data.store import FORMAT_VERSION, SPLITS, SignalStore, fingerprint, write_table
+from dbeta_lib.errors import DBetaError
+from dbeta_lib.files import disk_error, write_json
+from dbeta_lib.leads import LEADS
+
+_COLUMNS = {  # of records.parquet, in this order; `extra` columns follow
+    "record_id": "str", "window": "int32", "patient_id": "str", "split": "str", "fold": "int32",
+    "source": "str", "report": "str", "text": "str", "report_id": "int64", "language": "str",
+    "age": "float32", "sex": "str", "leads_present": "int32", "nan_filled": "int32",
+    "flat_leads": "int32",
+}  # fmt: skip
+
+
+class StoreWriter:
+    """Writes one store, row by row, in the order of `add`.
+
+    >>> with StoreWriter(dest, "mine", 100, 1000, "1.0", checksum) as writer:  # doctest: +SKIP
+    ...     writer.add(Record("a", to_signal(ecg), patient_id="p", split="train"))
+    ...     writer.labels("rhythm", frame, "any likelihood")
+    ...     store = writer.close()
+
+    sampling_rate in Hz; samples: T; source_version and source_checksum say what was read; options
+    and code_version say how (`ensure_store` prepares again when one of these four changes).
+    Left by an exception, the unfinished folder is removed. Raises DBetaError when `dest` is there
+    and is no store, when another process is preparing it, or when the disk is full.
+    """
+
+    def __init__(
+        self, dest: Path | str, name: str, sampling_rate: int, samples: int,
+        source_version: str, source_checksum: str, *, options: dict[str, Any] | None = None,
+        code_version: int = 1,
+    ):  # fmt: skip
+        self.dest = Path(dest)
+        self.partial = self.dest.with_name(self.dest.name + ".partial")
+        self.shape = (len(LEADS), samples)
+        self._meta = {
+            "format_version": FORMAT_VERSION,
+            "name": name,
+            "source": {"version": source_version, "checksum": source_checksum},
+            "preparation": {"code_version": code_version, "options": options or {}},
+            "sampling_rate": int(sampling_rate),
+            "samples": int(samples),
+            "leads": list(LEADS),
+        }
+        self._rows: dict[str, list] = {column: [] for column in _COLUMNS}
+        self._extra: dict[str, list] = {}
+        self._aside: list[tuple[str, str, str]] = []
+        self._labels: dict[str, tuple[pd.DataFrame, str]] = {}
+        self._digest = hashlib.sha256()
+        self._lock = self._start()
+        self._signals = open(self.partial / "signals.npy", "wb")  # noqa: SIM115 - closed in _stop
+        self._write(_header(0, self.shape))
+
+    def _start(self) -> int:
+        """Make the partial folder anew and lock it; the lock's file descriptor."""
+        empty = self.dest.is_dir() and not any(self.dest.iterdir())
+        if self.dest.exists() and not empty and not (self.dest / "store.json").is_file():
+            raise DBetaError(
+                f"{self.dest} is there and is no signal store; name another folder or remove it"
+            )
+        try:
+            self.partial.parent.mkdir(parents=True, exist_ok=True)
+            if self.partial.exists():
+                os.close(_lock(self.partial))  # refuses while another process is at work
+                shutil.rmtree(self.partial)
+            (self.partial / "labels").mkdir(parents=True)
+            return _lock(self.partial)
+        except OSError as error:
+            raise _sentence(error, self.partial) from error
+
+    def __enter__(self) -> "StoreWriter":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self._stop()
+        if self.partial.exists():
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _stop(self) -> None:
+        if not self._signals.closed:
+            try:
+                self._signals.close()
+            except OSError as error:
+                raise _sentence(error, self.dest) from error
+            finally:
+                os.close(self._lock)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        try:
+            self._signals.write(data)
+        except OSError as error:
+            raise _sentence(error, self.dest) from error
+
+    def add(self, record: Record) -> None:
+        """Append one row. `set_aside` is for what has no row."""
+        uv = record.signal.uv
+        if uv.shape != self.shape or uv.dtype != np.int16:
+            raise DBetaError(
+                f"record {record.record_id}: the signal is {uv.dtype} {uv.shape} where int16 "
+                f"{self.shape} is expected; this is a fault of the loader"
+            )
+        if record.split not in SPLITS:
+            raise DBetaError(f"record {record.record_id}: '{record.split}' is none of {SPLITS}")
+        if self._rows["record_id"] and set(record.extra) != set(self._extra):
+            raise DBetaError(
+                f"record {record.record_id}: its extra columns differ from the others'"
+            )
+        data = np.ascontiguousarray(uv).data
+        self._write(data)
+        self._digest.update(data)
+        text = normalise_report(record.report) if record.text is None else record.text
+        known = {**vars(record), **vars(record.signal), "text": text}
+        for column in _COLUMNS.keys() - {"report_id"}:
+            self._rows[column].append(known[column])
+        for column, value in record.extra.items():
+            self._extra.setdefault(column, []).append(value)
+
+    def set_aside(self, record_id: str, reason: str | Rejected, detail: str = "") -> None:
+        """Note a record that is not kept, with one of few reasons and what else there is to say."""
+        if isinstance(reason, Rejected):
+            reason, detail = reason.reason, reason.detail
+        self._aside.append((record_id, reason, " ".join(detail.split())))
+
+    def labels(self, task: str, frame: pd.DataFrame, convention: str) -> None:
+        """Labels of one task: 0/1, index record_id (also of what was set aside)."""
+        if not frame.index.is_unique:
+            raise DBetaError(f"task {task}: a record_id occurs twice among the labels")
+        self._labels[task] = (frame, convention)
+
+    def close(self) -> SignalStore:
+        """Finish: tables, counts, store.json, rename. The store, opened.
+
+        Raises DBetaError when no record was kept, with the most frequent reason.
+        """
+        if not self._rows["record_id"]:
+            raise DBetaError(self._nothing_kept())
+        try:
+            return self._finish()
+        except OSError as error:
+            raise _sentence(error, self.dest) from error
+
+    def _finish(self) -> SignalStore:
+        records = self._records()
+        self._signals.seek(0)
+        self._signals.write(_header(len(records), self.shape))
+        self._signals.flush()
+        os.fsync(self._signals.fileno())
+        write_table(self.partial / "records.parquet", records)
+        tasks = {}
+        for task, (frame, convention) in sorted(self._labels.items()):
+            tasks[task] = self._rows_of(task, frame, records)
+            table = pd.concat([records[["record_id", "window"]], tasks[task]], axis=1)
+            write_table(
+                self.partial / "labels" / f"{task}.parquet", table, {"convention": convention}
+            )
+        aside = pd.DataFrame(self._aside, columns=["record", "reason", "detail"], dtype=str)
+        _write_csv(self.partial / "set_aside.csv", aside)
+        sha256 = self._digest.hexdigest()
+        self._meta["tasks"] = {
+            task: {"classes": list(frame.columns), "convention": self._labels[task][1]}
+            for task, frame in tasks.items()
+        }
+        self._meta["counts"] = _counts(records, aside)
+        self._meta["fingerprint"] = fingerprint(sha256, records, tasks, aside, self._meta)
+        write_json(self.partial / "store.json", self._meta)
+        self._stop()
+        _replace(self.partial, self.dest)
+        return SignalStore.open(self.dest)
+
+    def _records(self) -> pd.DataFrame:
+        self._rows["report_id"] = report_ids(self._rows["text"])
+        columns = {
+            name: np.asarray(self._rows[name], _dtype(kind)) for name, kind in _COLUMNS.items()
+        }
+        records = pd.DataFrame(columns | self._extra)
+        if records.duplicated(["record_id", "window"]).any():
+            raise DBetaError("a record_id occurs twice in one store; this is a fault of the loader")
+        return records
+
+    def _rows_of(self, task: str, frame: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+        absent = ~records["record_id"].isin(frame.index)
+        if absent.any():
+            raise DBetaError(
+                f"task {task} has no row for record {records['record_id'][absent].iloc[0]}"
+            )
+        found = frame.loc[records["record_id"]].reset_index(drop=True)
+        if not found.isin([0, 1]).all(axis=None):
+            raise DBetaError(f"task {task}: a label is neither 0 nor 1")
+        return found.astype(np.int8)
+
+    def _nothing_kept(self) -> str:
+        name = self._meta["name"]
+        if not self._aside:
+            return f"no record of {name} was found; check the data folder"
+        reason, count = Counter(reason for _, reason, _ in self._aside).most_common(1)[0]
+        example = next(row for row in self._aside if row[1] == reason)
+        return (
+            f"no record of {name} could be kept: {count} of {len(self._aside)} were set aside as "
+            f"'{reason}', the first {example[0]} ({example[2] or 'no more is known'}); "
+            "check the data folder"
+        )
+
+
+def _dtype(kind: str) -> Any:
+    return object if kind == "str" else kind
+
+
+def _header(rows: int, shape: tuple[int, int]) -> bytes:
+    """The .npy header, 128 bytes for any number of rows, so that it can be written last."""
+    text = (
+        f"{{'descr': '<i2', 'fortran_order': False, 'shape': ({rows}, {shape[0]}, {shape[1]}), }}"
+    )
+    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
+
+
+def _counts(records: pd.DataFrame, aside: pd.DataFrame) -> dict:
+    everything = (1 << len(LEADS)) - 1
+    split = records["split"].value_counts()
+    reports = records["report_id"].to_numpy()
+    return {
+        "rows": len(records),
+        "records": int(records["record_id"].nunique()),
+        "patients": int(records["patient_id"].nunique()),
+        "reports": int(np.unique(reports[reports >= 0]).size),
+        "split": {name: int(split.get(name, 0)) for name in SPLITS},
+        "missing_leads": int((records["leads_present"] != everything).sum()),
+        "nan_filled": int((records["nan_filled"] > 0).sum()),
+        "flat_leads": int((records["flat_leads"] > 0).sum()),
+        "set_aside": {k: int(n) for k, n in sorted(Counter(aside["reason"]).items())},
+    }
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        frame.to_csv(file, index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _lock(folder: Path) -> int:
+    """Lock a folder for this process. Raises DBetaError when another process holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise DBetaError(
+            f"another process is preparing {folder.with_suffix('')}; wait for it or end it"
+        ) from error
+    return descriptor
+
+
+def _replace(partial: Path, dest: Path) -> None:
+    """Put the finished folder in its place; the store that stood there goes."""
+    old = dest.with_name(dest.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if dest.exists():
+        os.replace(dest, old)
+    os.replace(partial, dest)
+    shutil.rmtree(old, ignore_errors=True)
+    parent = os.open(dest.parent, os.O_RDONLY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def _sentence(error: OSError, path: Path) -> Exception:
+    """A full disk, or a limit on the size of files, in one sentence; any other error as it is."""
+    if error.errno == errno.EFBIG:
+        return DBetaError(
+            f"{path} was not written: the largest file allowed here is too small; raise the limit "
+            "(ulimit -f) or name a folder on another disk"
+        )
+    return disk_error(error, path)
