@@ -1,0 +1,85 @@
+"""Text of unknown length in a figure: wrapped by its measured width, never read as mathematics."""
+
+import functools
+
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+from dbeta_lib.reporting.style import MM_PER_INCH
+
+LINE_HEIGHT = 1.35  # in font sizes
+
+
+@functools.lru_cache(maxsize=32)
+def _font(size: float, weight: str) -> FontProperties:
+    return FontProperties(family="DejaVu Sans", size=size, weight=weight)
+
+
+@functools.lru_cache(maxsize=20_000)
+def width_mm(text: str, size: float, weight: str = "normal") -> float:
+    """Printed width of one line of `text` in mm at `size` points (outlines, without hinting)."""
+    if not text:
+        return 0.0
+    points, _, _ = text_to_path.get_text_width_height_descent(text, _font(size, weight), False)
+    return points * MM_PER_INCH / 72
+
+
+def height_mm(lines: int, size: float) -> float:
+    """Printed height of a block of lines in mm."""
+    return lines * size * LINE_HEIGHT * MM_PER_INCH / 72
+
+
+def clean(text: str) -> str:
+    """White space folded to single blanks, characters that cannot be printed left out."""
+    folded = " ".join(str(text).split())
+    return "".join(c for c in folded if c.isprintable())
+
+
+def shorten(text: str, available_mm: float, size: float, weight: str = "normal") -> str:
+    """`text` if it fits, else its beginning with an ellipsis."""
+    text = clean(text)
+    if width_mm(text, size, weight) <= available_mm:
+        return text
+    while text and width_mm(text + "…", size, weight) > available_mm:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def wrap(
+    text: str,
+    available_mm: float,
+    size: float,
+    weight: str = "normal",
+    max_lines: int | None = None,
+) -> list[str]:
+    """`text` in lines of at most `available_mm`; words too long for a line are cut.
+
+    With `max_lines` the last line ends in an ellipsis when text is left over. Empty text: no line.
+    """
+    lines, line = [], ""
+    for word in clean(text).split():
+        candidate = f"{line} {word}" if line else word
+        if width_mm(candidate, size, weight) <= available_mm:
+            line = candidate
+            continue
+        if line:
+            lines.append(line)
+        *cut, line = _cut(word, available_mm, size, weight)
+        lines.extend(cut)
+    if line:
+        lines.append(line)
+    if max_lines is not None and len(lines) > max_lines:
+        rest = " ".join(lines[max_lines - 1 :])
+        lines = [*lines[: max_lines - 1], shorten(rest, available_mm, size, weight)]
+    return lines
+
+
+def _cut(word: str, available_mm: float, size: float, weight: str) -> list[str]:
+    """A word in pieces that fit, at least one character each."""
+    pieces, piece = [], ""
+    for character in word:
+        if piece and width_mm(piece + character, size, weight) > available_mm:
+            pieces.append(piece)
+            piece = ""
+        piece += character
+    return [*pieces, piece]
