@@ -45,8 +45,13 @@ FORMAT = 1
 class Negatives(Protocol):
     """What a batch draws wrong texts from."""
 
+    report_ids: np.ndarray  # int64, ascending: every id that can be drawn
+
     def sample(self, report_ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One negative report id for each report id, int64 `[n]`."""
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values; a run is only resumed with negatives of the same description."""
 
 
 class NegativeTable:
@@ -94,6 +99,11 @@ class NegativeTable:
             raise DBetaError("report ids must be ascending and one for each text; sort them first")
         table = farthest(embed_reports(texts, embedder), k, backend, **search)
         return cls(table, ids, embedder.describe(), reports_fingerprint(ids, texts))
+
+    def describe(self) -> dict[str, Any]:
+        """Kind, k, embedder and the reports' fingerprint."""
+        reports = {"reports": self.fingerprint, "embedder": self.embedder}
+        return {"kind": "n3s", "k": self.k, **reports}
 
     def sample(self, report_ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One of each report's k farthest, uniformly; int64 `[n]`."""
@@ -152,9 +162,15 @@ class RandomNegatives:
 
     def __init__(self, report_ids: np.ndarray, exclude_equal: bool = False):
         self.records = np.sort(np.asarray(report_ids, dtype=np.int64))
+        self.report_ids = np.unique(self.records)
         self.exclude_equal = exclude_equal
         if len(self.records) == 0 or (exclude_equal and self.records[0] == self.records[-1]):
             raise DBetaError("there is one distinct report or none; no negative can be drawn")
+
+    def describe(self) -> dict[str, Any]:
+        """Kind, and a fingerprint of the records drawn from."""
+        digest = hashlib.sha256(self.records.tobytes()).hexdigest()[:16]
+        return {"kind": "random", "exclude_equal": self.exclude_equal, "records": digest}
 
     def sample(self, report_ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One report id for each, uniform over records (over those with another text)."""

@@ -1,0 +1,175 @@
+"""Batches for pre-training: each a pure function of (seed, step), whatever ran before it.
+
+Order of what happens to a record: leads are dropped, half of the batch is given another text, words
+of the text actually given are hidden, and noise decides which ECG tokens the model will not see.
+Nothing here loops over records, and nothing reads global random state: a worker process, a resumed
+run and a second GPU all get the same batch for the same step.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from dbeta_lib.batch import Batch
+from dbeta_lib.config import DBetaConfig
+from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.n3s import Negatives
+from dbeta_lib.seeds import rng
+from dbeta_lib.training.masking import WordMasking
+from dbeta_lib.training.tokens import ReportTokens
+
+
+class BatchMaker(Dataset):
+    """`maker[step]` is the `Batch` of that step; it goes through `DataLoader(batch_size=None)`.
+
+    store: signals at the config's sampling rate. rows: int `[n]`, rows of the store to draw from;
+    those without a report are left out (`left_out` counts them). negatives: what wrong texts are
+    drawn from. batch_size: records over all processes; this process makes its slice, `rank` of
+    `world`. purpose: another word gives other draws from the same seed.
+    Raises UsageError when the store does not fit the config or holds too few records.
+    """
+
+    def __init__(
+        self,
+        store: Any,
+        rows: np.ndarray,
+        tokenizer: Any,
+        config: DBetaConfig,
+        negatives: Negatives,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        purpose: str = "train",
+        progress: bool = False,
+    ):
+        check_store(store, config)
+        rows = np.asarray(rows, dtype=np.int64)
+        reports = store.records["report_id"].to_numpy()
+        self.rows = rows[reports[rows] >= 0]
+        self.left_out = len(rows) - len(self.rows)
+        _check_sizes(batch_size, world, len(self.rows), store.path)
+        self.store, self.config, self.negatives = store, config, negatives
+        self.batch_size, self.seed, self.purpose = batch_size, seed, purpose
+        self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self.report_ids = reports[self.rows].astype(np.int64)
+        self.present = store.lead_mask()[self.rows]
+        objective = config.objective
+        self.masking = WordMasking.of(tokenizer, objective.mlm_probability, objective.mlm_masking)
+        wanted = np.union1d(self.report_ids, negatives.report_ids)
+        limit = config.text.max_text_tokens
+        self.tokens = ReportTokens.of_store(store, wanted, tokenizer, limit, progress)
+        self._orders: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of `step` (0, 1, ...); all tensors on the CPU."""
+        picked = self.picked(step)
+        given, is_aligned = self._texts(picked, step)
+        input_ids, attention_mask, labels, text_ids = self._words(picked, given, step)
+        whole = {
+            "lead_mask": self._leads(picked, step),
+            "input_ids": input_ids,
+            "attention_mask": attention_mask.astype(np.int64),
+            "mlm_labels": labels,
+            "is_aligned": is_aligned,
+            "report_id": self.report_ids[picked],
+            "text_report_id": text_ids,
+            "ecg_noise": self._draw("noise", step).random(
+                (self.batch_size, self.config.ecg.tokens), dtype=np.float32
+            ),
+        }
+        ecg = self.store.ecg(self.rows[picked[self.share]])
+        return Batch(
+            ecg=torch.from_numpy(ecg),
+            **{name: torch.from_numpy(array[self.share]) for name, array in whole.items()},
+        )
+
+    __call__ = __getitem__
+
+    def picked(self, step: int) -> np.ndarray:
+        """Positions in `rows` of the whole batch `[batch_size]`; epochs follow without a seam."""
+        places = step * self.batch_size + np.arange(self.batch_size)
+        epochs, within = np.divmod(places, len(self.rows))
+        return np.concatenate(
+            [self._order(epoch)[within[epochs == epoch]] for epoch in np.unique(epochs).tolist()]
+        )
+
+    def record_ids(self, step: int) -> list[str]:
+        """Ids of the records of the whole batch, for messages."""
+        return self.store.records["record_id"].iloc[self.rows[self.picked(step)]].tolist()
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The epoch's permutation of `rows`; the last two are kept."""
+        if epoch not in self._orders:
+            while len(self._orders) > 1:
+                self._orders.pop(next(iter(self._orders)))
+            self._orders[epoch] = self._draw("order", epoch).permutation(len(self.rows))
+        return self._orders[epoch]
+
+    def _draw(self, what: str, number: int) -> np.random.Generator:
+        return rng(self.seed, self.purpose, what, number)
+
+    def _texts(self, picked: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Report ids meant to be given `[B]`, and is_aligned `[B]` float (0 = another's text).
+
+        int(fraction * B + U(0, 1)) rows without replacement, as in the official code.
+        """
+        draw, size = self._draw("negatives", step), len(picked)
+        count = int(self.config.objective.negative_fraction * size + draw.random())
+        replaced = draw.choice(size, count, replace=False)
+        given, is_aligned = self.report_ids[picked].copy(), np.ones(size, np.float32)
+        given[replaced] = self.negatives.sample(given[replaced], draw)
+        is_aligned[replaced] = 0
+        return given, is_aligned
+
+    def _words(self, picked: np.ndarray, given: np.ndarray, step: int):
+        """input_ids, attention_mask, mlm_labels `[B, L]` and the report ids `[B]` they belong to.
+
+        With `negatives="released"` the ids stay the record's own and only the attention mask is
+        the negative's: the leak of the official collator.
+        """
+        is_released = self.config.objective.negatives == "released"
+        text = self.report_ids[picked] if is_released else given
+        width = int(max(self.tokens.lengths(text).max(), self.tokens.lengths(given).max()))
+        ids, is_token = self.tokens.padded(text, width)
+        hidden, labels = self.masking.apply(ids, is_token, self._draw("words", step))
+        mask = self.tokens.padded(given, width)[1] if is_released else is_token
+        return hidden, mask, labels, text
+
+    def _leads(self, picked: np.ndarray, step: int) -> np.ndarray:
+        """bool `[B, 12]`: present leads, each dropped with `lead_dropout`, at least one kept.
+
+        The official code can drop all twelve; such a record would teach nothing.
+        """
+        present = self.present[picked]
+        chance = self._draw("leads", step).random(present.shape)
+        kept = present & (chance >= self.config.objective.lead_dropout)
+        none = ~kept.any(axis=1)
+        last = np.where(present, chance, -1.0).argmax(axis=1)
+        kept[none, last[none]] = present[none, last[none]]
+        return kept
+
+
+def check_store(store: Any, config: DBetaConfig) -> None:
+    """Raises UsageError when the store's rate or length is not the config's."""
+    ecg, samples = config.ecg, store.signals.shape[2]
+    if store.sampling_rate != ecg.sampling_rate or samples != ecg.samples:
+        raise UsageError(
+            f"{store.path} holds {samples} samples at {store.sampling_rate} Hz, the model takes "
+            f"{ecg.samples} at {ecg.sampling_rate} Hz; prepare the store at that rate"
+        )
+
+
+def _check_sizes(batch_size: int, world: int, records: int, path: Any) -> None:
+    if batch_size < 1 or batch_size % world:
+        raise UsageError(f"batch_size={batch_size} is no multiple of {world} process(es)")
+    if records == 0:
+        raise DBetaError(f"{path}: none of the records asked for has a report; nothing to train on")
+    if records < batch_size:
+        raise UsageError(
+            f"batch_size={batch_size} is more than the {records} records with a report in {path}; "
+            "lower it"
+        )

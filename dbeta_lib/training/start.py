@@ -1,0 +1,52 @@
+"""What a run begins with: a seeded model, its tokenizer, and the negatives its config names."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from dbeta_lib.config import DBetaConfig
+from dbeta_lib.encoders.text import load_tokenizer, train_tokenizer
+from dbeta_lib.model import DBeta
+from dbeta_lib.n3s import Embedder, Negatives, RandomNegatives, distinct_reports, ensure_table
+from dbeta_lib.seeds import int_seed
+
+
+def store_tokenizer(config: DBetaConfig, store: Any) -> PreTrainedTokenizerBase:
+    """The named text model's tokenizer, or one trained on the store's training reports."""
+    if config.text.text_model:
+        return load_tokenizer(config.text.text_model)
+    return train_tokenizer(distinct_reports(store)[1], config.text.text_vocabulary)
+
+
+def build_model(
+    config: DBetaConfig, store: Any, seed: int = 0, tokenizer: PreTrainedTokenizerBase | None = None
+) -> DBeta:
+    """A model with its tokenizer, its new weights drawn from `seed` (torch's own state is kept)."""
+    tokenizer = tokenizer or store_tokenizer(config, store)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int_seed(seed, "weights"))
+        return DBeta(config, tokenizer)
+
+
+def negatives_for(
+    config: DBetaConfig,
+    store: Any,
+    rows: np.ndarray | None = None,
+    embedder: Embedder | None = None,
+    path: Path | str | None = None,
+    say: Callable[[str], None] = print,
+) -> Negatives:
+    """The source of wrong texts that `config.objective.negatives` names.
+
+    "n3s" and "released": the table of the training split beside the store, embedded with TF-IDF
+    unless an embedder is given. "random": the reports of `rows` (the training split).
+    """
+    if config.objective.negatives == "random":
+        rows = store.rows("train") if rows is None else rows
+        reports = store.records["report_id"].to_numpy()[rows]
+        return RandomNegatives(reports[reports >= 0])
+    return ensure_table(store, path, embedder, say=say)
