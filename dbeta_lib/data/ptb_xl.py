@@ -64,6 +64,7 @@ def prepare(
         dest, "ptb-xl", sampling_rate, SECONDS * sampling_rate,
         _version(source), _checksum(source, names),
         options={"sampling_rate": sampling_rate, "report": report}, code_version=CODE_VERSION,
+        reports_from_labels=report == "scp",
     ) as writer:  # fmt: skip
         paths = records[_FOLDERS[rate][1]].tolist()
         signals = ordered_map(read, paths, workers, progress, f"ptb-xl {sampling_rate} Hz")
@@ -146,11 +147,8 @@ def _read(source: str, rate: int, sampling_rate: int, name: str) -> Signal | Rej
         found = read_wfdb(source, name, rate, SECONDS * rate)
         return to_signal(resample(found.ecg, rate, sampling_rate), found.lead_mask)
     except Rejected as reason:
-        if not reason.detail:
-            return Rejected(reason.reason, name)
-        return (
-            reason if name in reason.detail else Rejected(reason.reason, f"{name}: {reason.detail}")
-        )
+        named = name in reason.detail
+        return reason if named else Rejected(reason.reason, f"{name}: {reason.detail}")
 
 
 def _record(row, signal: Signal, rate: int, report: str, statements: pd.DataFrame) -> Record:

@@ -21,10 +21,11 @@ def normalise_report(text: str) -> str:
 def join_statements(statements: Iterable[str]) -> str:
     """Machine statements in their order, joined with ". " and ended with "."; "" if there is none.
 
-    Each distinct statement is taken once; white space is folded and a full stop at its end dropped.
+    White space is folded, a full stop at a statement's end is not doubled; what is no text (an
+    empty field read as NaN) or says nothing is left out.
     """
-    parts = [" ".join(str(part).split()).rstrip(" .") for part in statements if part]
-    kept = list(dict.fromkeys(part for part in parts if part))
+    parts = [" ".join(part.split()).rstrip(" .") for part in statements if isinstance(part, str)]
+    kept = [part for part in parts if part]
     return ". ".join(kept) + "." if kept else ""
 
 
@@ -63,7 +64,7 @@ def duplicate_statistics(texts: Sequence[str]) -> dict:
 # PTB-XL's texts were lower-cased by somebody who left A, O, U with dots and A with ring in upper
 # case; many end with the cart's version number and "unbestätigter bericht" (unconfirmed report),
 # cut off anywhere; a few letters stand as another code page showed them.
-_BOILERPLATE = re.compile(r"\s*\b4\.46,?(?=\s|$)\s*(?:u[\wäÄ]*(?:\s+b[a-z]*)?\s*$)?")
+_BOILERPLATE = re.compile(r"(?:^|\s)4\.4[06]?,?(?:\s+u\w*(?:\s+[br]\w*)?)?\s*$")
 _EDIT = re.compile(r"\bEdit:.*$", re.DOTALL)
 _SHARP_S = re.compile("\u00e1")  # 0xE1 is sharp s on DOS page 437
 _HASH_UE = re.compile(r"(?<=\bf)#(?=r\b)|#(?=berg)")  # "f#r", "#bergang"
@@ -76,8 +77,7 @@ def repair_ptb_xl(report: str) -> str:
     The tail "Edit: ..." is left out: the annotators wrote their SCP codes and likelihoods there, so
     it is label, not report. Normalised by `normalise_report` at the end.
     """
-    text = _EDIT.sub("", report)
-    text = _BOILERPLATE.sub(" ", text)
+    text = _BOILERPLATE.sub(" ", _EDIT.sub("", report))
     text = _SHARP_S.sub("ß", text)
     text = _HASH_UE.sub("ü", text)
     if "}lder" in text:  # Swedish seven-bit letters, known by their form's first word
@@ -85,32 +85,38 @@ def repair_ptb_xl(report: str) -> str:
     return normalise_report(text)
 
 
+# Words that two of the languages share in ECG reports (normal, sinus, block, infarkt, anterior) are
+# in no list: they say nothing.
 _WORDS = {
-    "de": """sinusrhythmus lagetyp linkstyp rechtstyp normales ekg sonst unspezifisches abnormes
-        abnorm abnormal abnormales infarkt inferiorer anteriorer anteroseptaler septaler lateraler
-        hochlateraler anterolateraler inferolateraler alter wahrscheinlich verdacht auf möglich für
-        linkshypertrophie rechtshypertrophie rechtsschenkelblock linksschenkelblock unvollständiger
-        extrasystole extrasystolen schrittmacher vorhofflimmern vorhofflattern und oder mit der die
-        das bei nicht keine kein ist links rechts überdrehter ueberdrehter periphere niederspannung
-        mässige amplitudenkriterien ischämie linksbelastung myokardschaden ableitungen ventrikuläre
-        supraventrikuläre sinusbradykardie sinustachykardie arrhythmie leitungsstörung befund
-        pathologisches grenzbefund qt-verlängerung verlangsamt vom von im ein eine kammer steiltyp
-        indifferenztyp bifaszikulärer hemiblock linksanteriorer unbest intraventrikulärer
-        intraventrikuläre alt""",
-    "en": """sinus rhythm normal ecg otherwise no definite pathology trace only requested the is are
-        and or in of with to be may this by at left right axis deviation bundle branch block waves
-        wave inverted flat low segments depressed elevated voltages high limb chest leads suggesting
-        prolonged interval premature atrial ventricular contraction contractions fascicular anterior
-        inferior myocardial infarction heart disease ischaemic ischaemia probable possible uncertain
-        age old non-specific consistent findings due pacemaker bradycardia tachycardia fibrillation
-        enlargement hypertrophy incomplete borderline noted present suggest suggests arrhythmia""",
-    "sv": """sinusrytm sinusbradykardi sinustakykardi normalt ekg avvikande förlopp vänster höger
-        skänkelblock kammarhypertrofi ospecifik ospecifikt ospecifika t-förändring t-förändringar
-        st-t sänkning såsom vid bör övervägas el-axel sannolikt äldre ålder ej bestämmbar förlängd
-        förmaksflimmer förmaksflimmer/-fladder eller belastning inferior infarkt myokardskada lågt
-        rytm och på låga hög amplitud amplitudkrit måttliga möjlig möjligen extrasystoli arytmi
-        supraventrikulära ventrikulära extraslag i övrigt grenstatus patologiskt ischemi
-        svårbestämmbar p-våg elektrisk lätt digitalispåverkan extrem""",
+    "de": """sinusrhythmus sinusrythmus lagetyp linkstyp rechtstyp steiltyp steillage indifferenztyp
+        linkslage linksdrehung llt normales sonst unspezifisches unspezifische abnormes abnorm
+        abnormales inferiorer anteriorer anteroseptaler septaler lateraler hochlateraler
+        anterolateraler inferolateraler wahrscheinlich verdacht auf möglich für linkshypertrophie
+        rechtshypertrophie kammerhypertrophie rechtsschenkelblock linksschenkelblock
+        links-schenkelblock unvollständiger vollständiger extrasystole extrasystolen schrittmacher
+        vorhofflimmern vorhofflattern und oder mit der die das bei nicht keine kein ist links rechts
+        überdrehter ueberdrehter periphere niederspannung mässige amplitudenkriterien ischämie
+        linksbelastung myokardschaden ableitungen ventrikuläre supraventrikuläre sinusbradykardie
+        sinustachykardie arrhythmie leitungsstörung leitungsstoerung pathologisches grenzbefund
+        qt-verlängerung verlangsamte verzögerte verzoegerte schlechte fehlende vom von im ein eine
+        st-hebung st-senkung t-veränderung t-veraenderungen p-sinistrocardiale p-verbreiterung
+        bifaszikulärer hemiblock linksanteriorer unbest alt hoher hohes beschleunigter
+        av-knotenrhythmus av-rhythmus rhythmusstreifen kammer vorwiegend intraventrikulärer
+        intraventrikuläre nach verschoben ausgeschlossen auszuschliessen""",
+    "en": """rhythm ecg otherwise no definite pathology trace only requested the are and or of with
+        to be may this by at left right axis deviation bundle branch waves wave inverted flat low
+        segments depressed elevated voltages high limb chest leads suggesting prolonged interval
+        premature atrial ventricular contraction contractions fascicular myocardial infarction heart
+        disease ischaemic ischaemia probable possible uncertain age old non-specific consistent
+        findings due pacemaker bradycardia tachycardia fibrillation enlargement hypertrophy
+        incomplete borderline noted present suggest suggests arrhythmia""",
+    "sv": """sinusrytm sinusbradykardi sinustakykardi sinustachykardi normalt avvikande förlopp
+        vänster höger skänkelblock kammarhypertrofi ospecifik ospecifikt ospecifika t-förändring
+        t-förändringar sänkning såsom vid bör övervägas el-axel sannolikt gammal äldre ålder ej
+        bestämmbar förlängd förmaksflimmer förmaksflimmer/-fladder eller belastning myokardskada
+        lågt rytm och på låga hög amplitud amplitudkrit måttliga möjlig möjligen extrasystoli arytmi
+        supraventrikulära extraslag övrigt grenstatus patologiskt ischemi svårbestämmbar p-våg
+        elektrisk lätt digitalispåverkan extrem myokardaffektion""",
 }
 _TOKEN = re.compile(r"[^\W\d_]+(?:[-/][^\W\d_]+)*")
 

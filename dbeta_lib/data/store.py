@@ -29,7 +29,11 @@ from dbeta_lib.leads import LEADS
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
-_BLOCK = 4096  # rows read at a time by `check`
+_META_KEYS = {
+    "name", "source", "preparation", "sampling_rate", "samples", "leads", "reports_from_labels",
+    "tasks", "counts", "fingerprint",
+}  # fmt: skip
+_BLOCK = 4096  # rows read at a time by `verify`
 
 
 class SignalStore:
@@ -99,6 +103,11 @@ class SignalStore:
         """bool `[N, 12]`, True where the lead was recorded."""
         return unpack_bits(self.records["leads_present"].to_numpy())
 
+    @property
+    def reports_from_labels(self) -> bool:
+        """Whether the texts were made from labels: a zero-shot result on them must say so."""
+        return bool(self.meta["reports_from_labels"])
+
     def tasks(self) -> list[str]:
         """Names of the label tasks."""
         return sorted(self.meta["tasks"])
@@ -164,7 +173,10 @@ class SignalStore:
         lines.append(
             f"  set aside: {aside}" + (f" (see {self.path}/set_aside.csv)" if aside else "")
         )
-        lines += [f"    {reason}: {n}" for reason, n in counts["set_aside"].items()]
+        first = self.set_aside.groupby("reason").first() if aside else None
+        for reason, n in counts["set_aside"].items():
+            record, detail = first.loc[reason, ["record", "detail"]]
+            lines.append(f"    {reason}: {n}, the first {record} ({detail or 'no more is known'})")
         return "\n".join(lines)
 
 
@@ -200,12 +212,9 @@ def _read_meta(path: Path) -> dict:
             f"{path / 'store.json'} is of format version {found}, this kit reads "
             f"{FORMAT_VERSION}; prepare the store again"
         )
-    absent = {"name", "sampling_rate", "samples", "leads", "tasks", "counts", "fingerprint"} - set(
-        meta
-    )
-    if absent:
+    if absent := sorted(_META_KEYS - set(meta)):
         raise DBetaError(
-            f"{path / 'store.json'} lacks {', '.join(sorted(absent))}; prepare the store again"
+            f"{path / 'store.json'} lacks {', '.join(absent)}; prepare the store again"
         )
     if tuple(meta["leads"]) != LEADS:
         raise DBetaError(

@@ -7,6 +7,7 @@ promises, and that rate, length, leads and units are what the dataset has.
 
 import math
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,23 +73,23 @@ def _inside(folder: Path, name: str) -> Path:
     return path / parts[-1]
 
 
-def regular_file(path: Path) -> int:
-    """Size in bytes of a file that is a plain file, not a link. Raises Rejected."""
+def _size(path: Path, shown: str) -> int:
+    """Size in bytes of a plain file; a link is refused. Raises Rejected naming it as `shown`."""
     try:
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise Rejected("file missing", path.name) from None
+        raise Rejected("file missing", shown) from None
     except OSError as error:
-        raise Rejected("unreadable", f"{path.name}: {error.strerror}") from None
-    if os.path.stat.S_ISLNK(status.st_mode):
-        raise Rejected("path refused", f"{path.name} is a link; links are not followed")
-    if not os.path.stat.S_ISREG(status.st_mode):
-        raise Rejected("unreadable", f"{path.name} is no file")
+        raise Rejected("unreadable", f"{shown}: {error.strerror}") from None
+    if stat.S_ISLNK(status.st_mode):
+        raise Rejected("path refused", f"{shown} is a link; links are not followed")
+    if not stat.S_ISREG(status.st_mode):
+        raise Rejected("unreadable", f"{shown} is no file")
     return status.st_size
 
 
 def _header(path: Path, name: str) -> wfdb.Record:
-    size = regular_file(path.with_name(path.name + ".hea"))
+    size = _size(path.with_name(path.name + ".hea"), f"{name}.hea")
     if not 0 < size <= MAX_HEADER_BYTES:
         raise Rejected("unreadable", f"{name}.hea has {size} bytes; it is no header")
     try:
@@ -122,18 +123,22 @@ def _check_shape(
 def _check_files(header: wfdb.Record, folder: Path, name: str) -> None:
     """Every signal file lies beside the header and is as long as the header needs."""
     needed: dict[str, float] = {}
-    for file, kind, offset in zip(header.file_name, header.fmt, header.byte_offset, strict=True):
+    lines = zip(
+        header.file_name, header.fmt, header.samps_per_frame, header.byte_offset, strict=True
+    )
+    for file, kind, per_frame, offset in lines:
         if not file or file != Path(file).name or file in (".", "..", "~"):
             raise Rejected("path refused", f"{name}.hea names '{file}', which is not beside it")
         if kind not in _FORMAT_BITS:
             raise Rejected("unreadable", f"{name}.hea: storage format {kind} is not read here")
         needed.setdefault(file, offset or 0)
-        needed[file] += header.sig_len * _FORMAT_BITS[kind] / 8
+        needed[file] += header.sig_len * (per_frame or 1) * _FORMAT_BITS[kind] / 8
     for file, size in needed.items():
-        found = regular_file(folder / file)
+        shown = (Path(name).parent / file).as_posix()
+        found = _size(folder / file, shown)
         if found < math.floor(size):
             raise Rejected(
-                "truncated", f"{file} has {found} bytes where {math.ceil(size)} are needed"
+                "truncated", f"{shown} has {found} bytes where {math.ceil(size)} are needed"
             )
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 
 from dbeta_lib.data.reports import normalise_report, report_ids
 from dbeta_lib.data.signals import Record, Rejected
+from dbeta_lib.data.splits import check_disjoint
 from dbeta_lib.data.store import FORMAT_VERSION, SPLITS, SignalStore, fingerprint, write_table
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.files import disk_error, write_json
@@ -43,7 +44,8 @@ class StoreWriter:
     ...     store = writer.close()
 
     sampling_rate in Hz; samples: T; source_version and source_checksum say what was read; options
-    and code_version say how (`ensure_store` prepares again when one of these four changes).
+    and code_version say how (`ensure_store` prepares again when one of these changes).
+    reports_from_labels: the texts say no more than the labels do.
     Left by an exception, the unfinished folder is removed. Raises DBetaError when `dest` is there
     and is no store, when another process is preparing it, or when the disk is full.
     """
@@ -51,7 +53,7 @@ class StoreWriter:
     def __init__(
         self, dest: Path | str, name: str, sampling_rate: int, samples: int,
         source_version: str, source_checksum: str, *, options: dict[str, Any] | None = None,
-        code_version: int = 1,
+        code_version: int = 1, reports_from_labels: bool = False,
     ):  # fmt: skip
         self.dest = Path(dest)
         self.partial = self.dest.with_name(self.dest.name + ".partial")
@@ -64,6 +66,7 @@ class StoreWriter:
             "sampling_rate": int(sampling_rate),
             "samples": int(samples),
             "leads": list(LEADS),
+            "reports_from_labels": reports_from_labels,
         }
         self._rows: dict[str, list] = {column: [] for column in _COLUMNS}
         self._extra: dict[str, list] = {}
@@ -95,8 +98,9 @@ class StoreWriter:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        self._stop()
-        if self.partial.exists():
+        try:
+            self._stop()
+        finally:
             shutil.rmtree(self.partial, ignore_errors=True)
 
     def _stop(self) -> None:
@@ -122,8 +126,11 @@ class StoreWriter:
                 f"record {record.record_id}: the signal is {uv.dtype} {uv.shape} where int16 "
                 f"{self.shape} is expected; this is a fault of the loader"
             )
-        if record.split not in SPLITS:
-            raise DBetaError(f"record {record.record_id}: '{record.split}' is none of {SPLITS}")
+        if record.split not in SPLITS or not record.patient_id:
+            raise DBetaError(
+                f"record {record.record_id}: patient '{record.patient_id}' and split "
+                f"'{record.split}' must be named; this is a fault of the loader"
+            )
         if self._rows["record_id"] and set(record.extra) != set(self._extra):
             raise DBetaError(
                 f"record {record.record_id}: its extra columns differ from the others'"
@@ -164,6 +171,7 @@ class StoreWriter:
 
     def _finish(self) -> SignalStore:
         records = self._records()
+        check_disjoint(records["patient_id"], records["split"])
         self._signals.seek(0)
         self._signals.write(_header(len(records), self.shape))
         self._signals.flush()
@@ -275,7 +283,7 @@ def _lock(folder: Path) -> int:
 
 def _replace(partial: Path, dest: Path) -> None:
     """Put the finished folder in its place; the store that stood there goes."""
-    old = dest.with_name(dest.name + ".old")
+    old = dest.with_name(f".{dest.name}.replaced")
     shutil.rmtree(old, ignore_errors=True)
     if dest.exists():
         os.replace(dest, old)
