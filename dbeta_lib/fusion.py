@@ -54,7 +54,7 @@ class Fusion(nn.Module):
             )
 
         self.text_layers, self.ecg_layers = layers(), layers()
-        init_linear(self)
+        init_linear(self, width)
 
     def forward(
         self, text: Tensor, ecg: Tensor, text_kept: Tensor | None

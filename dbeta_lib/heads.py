@@ -22,7 +22,7 @@ class Pooler(nn.Module):
         super().__init__()
         self.pooling, self.order = pooling, order
         self.dense = nn.Linear(width, width)
-        init_linear(self)
+        init_linear(self, width)
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         if self.pooling == "first":
@@ -46,7 +46,7 @@ class MLMHead(nn.Module):
         self.norm = nn.LayerNorm(width, 1e-12)
         self.decoder = nn.Linear(width, vocabulary, bias=False)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
-        init_linear(self)
+        init_linear(self, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.decoder(self.norm(F.gelu(self.dense(hidden)))) + self.bias
@@ -98,7 +98,7 @@ class MEMHead(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, ecg.channels * ecg.patch)
-        init_linear(self)
+        init_linear(self, width)
         nn.init.normal_(self.mask_token, std=0.02)
 
     def unshuffle(self, hidden: Tensor, restore: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class ETMHead(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.linear = nn.Linear(2 * width, 2)
-        init_linear(self)
+        init_linear(self, width)
 
     def forward(self, fused: Tensor) -> Tensor:
         return self.linear(fused)

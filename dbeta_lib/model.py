@@ -19,6 +19,7 @@ from dbeta_lib.checkpoint_files import HubFiles
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data.reports import normalise_report
 from dbeta_lib.encoders.ecg import ECGEncoder
+from dbeta_lib.encoders.layers import init_linear
 from dbeta_lib.encoders.text import TextEncoder, load_tokenizer
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.fusion import Fusion
@@ -352,6 +353,5 @@ class DBeta(HubFiles, nn.Module):
 
 def _projection(width_in: int, width_out: int) -> nn.Linear:
     linear = nn.Linear(width_in, width_out)
-    nn.init.normal_(linear.weight, std=0.02)
-    nn.init.zeros_(linear.bias)
+    init_linear(linear, width_out)
     return linear

@@ -113,7 +113,7 @@ class ECGEncoder(nn.Module):
             )
             for _ in range(config.ecg_layers)
         )
-        init_linear(self.layers)
+        init_linear(self.layers, width)
 
     def embed(self, ecg: Tensor, removed: Tensor | None = None) -> Tensor:
         """mV `[B, channels, T]` -> tokens with positions `[B, tokens, width]`.
