@@ -207,7 +207,9 @@ def _off_paper(axes: Axes, sheet: Sheet) -> list[str]:
 
 def _lines(chart: Chart, x: float, y: float, lines: list[str], weight: str = "normal") -> None:
     """A block of wrapped lines hanging from (x, y), in fractions of the figure."""
-    step = words.height_mm(1, FONT_PT) / (chart.get_figheight() * MM_PER_INCH)
+    height = chart.get_figheight() * MM_PER_INCH
+    step = words.height_mm(1, FONT_PT) / height
+    y -= words.ascent_mm(FONT_PT) / height
     for i, line in enumerate(lines):
         chart.text(
             *(x, y - i * step),
@@ -215,7 +217,6 @@ def _lines(chart: Chart, x: float, y: float, lines: list[str], weight: str = "no
             fontsize=FONT_PT,
             fontweight=weight,
             color=INK,
-            va="top",
             parse_math=False,  # reports may hold a dollar sign
             gid="report" if weight == "normal" else "title",
         )

@@ -29,6 +29,7 @@ LIGHT = "#E9EDF2"  # areas behind data
 INK = "#222222"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINE_STYLES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
+CONTROL_LINE_STYLES = ((0, (4, 2)), (0, (2, 1)))  # dots are for levels of chance alone
 CONTROL_WORDS = ("random", "shuffled", "chance", "untrained", "control")
 
 
@@ -59,14 +60,18 @@ def is_control(name: str) -> bool:
 
 
 def series_styles(names: Iterable[str]) -> dict[str, dict]:
-    """Colour, marker and line style per name, by order of appearance; controls grey and dotted.
+    """Colour, marker and line style per name, by order of appearance; controls in grey.
 
     Up to 28 series differ in at least one of the three, the first four without colour too.
     """
     styles, position, controls = {}, 0, 0
     for name in dict.fromkeys(names):
         if is_control(name):
-            styles[name] = {"color": GREY, "marker": MARKERS[-1 - controls % 7], "linestyle": ":"}
+            styles[name] = {
+                "color": GREY,
+                "marker": MARKERS[-1 - controls % len(MARKERS)],
+                "linestyle": CONTROL_LINE_STYLES[controls % len(CONTROL_LINE_STYLES)],
+            }
             controls += 1
             continue
         styles[name] = {

@@ -29,6 +29,11 @@ def height_mm(lines: int, size: float) -> float:
     return lines * size * LINE_HEIGHT * MM_PER_INCH / 72
 
 
+def ascent_mm(size: float) -> float:
+    """From the baseline to the top of capitals and umlauts, in mm."""
+    return 0.9 * size * MM_PER_INCH / 72
+
+
 def clean(text: str) -> str:
     """White space folded to single blanks, characters that cannot be printed left out."""
     folded = " ".join(str(text).split())

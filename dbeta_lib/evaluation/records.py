@@ -1,0 +1,133 @@
+"""From a measurement to its result record: the facts about encoder, store and provenance.
+
+A notebook measures, adds the facts, and saves:
+
+    facts = dict(**encoder_facts(model), **store_facts(store), encoder="D-BETA mini", task="super")
+    from_probe(probe, **facts, provenance=seen).save(out / "results")
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from dbeta_lib.evaluation.encoders import weights_hash
+from dbeta_lib.evaluation.metrics import Interval
+from dbeta_lib.evaluation.probe import Probe
+from dbeta_lib.evaluation.results import Provenance, Result
+from dbeta_lib.evaluation.zero_shot import ZeroShot
+
+
+def encoder_facts(encoder: object) -> dict[str, str]:
+    """`weights_hash`, `config_hash` and `switches` of an encoder, as far as it has them."""
+    config = getattr(encoder, "config", None)
+    return {
+        "weights_hash": weights_hash(encoder),
+        "config_hash": config.hash() if hasattr(config, "hash") else "",
+        "switches": str(getattr(config, "switches", "")),
+    }
+
+
+def store_facts(store) -> dict[str, str]:
+    """`data` and `store_fingerprint` of a signal store."""
+    return {"data": store.meta["name"], "store_fingerprint": store.fingerprint}
+
+
+def provenance(
+    store,
+    evaluated: np.ndarray,
+    pretrained: Sequence[tuple[Any, np.ndarray]] = (),
+    train: np.ndarray | None = None,
+    *,
+    reports_read: bool = True,
+    note: str = "",
+) -> Provenance:
+    """What pre-training had seen of the rows `evaluated` of `store`.
+
+    `pretrained`: the stores that pre-training read, each with its rows; `train`: rows on which the
+    probe is fitted; `reports_read` False for pre-training on signals alone. Patients and records
+    are compared within data sets of the same name.
+    """
+    signals = reports = train_reports = derived = False
+    for other, rows in pretrained:
+        derived |= reports_read and _options(other).get("report") == "scp"
+        if other.meta["name"] != store.meta["name"]:
+            continue
+        seen = other.records.iloc[rows]
+        told = seen[seen["report_id"] >= 0] if reports_read else seen.iloc[:0]
+        patients = store.records["patient_id"].iloc[evaluated]
+        signals |= bool(patients.isin(seen["patient_id"]).any())
+        reports |= bool(patients.isin(told["patient_id"]).any())
+        if train is not None:
+            ids = store.records["record_id"].iloc[train]
+            train_reports |= bool(ids.isin(told["record_id"]).any())
+    names = tuple(f"{other.meta['name']} {other.fingerprint[:12]}" for other, _ in pretrained)
+    return Provenance(names, signals, reports, train_reports, derived, note)
+
+
+def _options(store) -> dict:
+    return store.meta.get("preparation", {}).get("options", {})
+
+
+def from_probe(probe: Probe, **facts: Any) -> Result:
+    """The record of a probe at one share of labels; `facts` are further fields of `Result`."""
+    share = probe.fraction
+    if isinstance(share, int | np.integer):
+        share = probe.n_train / probe.n_labelled
+    table = probe.per_class()
+    per_class = {
+        name: {"auc": row["auc"], "positives": int(row["positives"])}
+        for name, row in table.iterrows()
+    }
+    return _result(
+        probe,
+        {"protocol": "linear probe", **facts},
+        label_fraction=float(share),
+        n_train=probe.n_train,
+        seeds=probe.seeds,
+        sd=probe.sd,
+        per_class=per_class,
+    )
+
+
+def from_gain(gain: Interval, probe: Probe, against: str, **facts: Any) -> Result:
+    """The record of a paired difference: `probe` is the one from which `against` is subtracted."""
+    result = from_probe(probe, **{**facts, "metric": "macro_auc_gain", "against": against})
+    changed = {"value": gain.value, "low": gain.low, "high": gain.high, "sd": None, "per_class": {}}
+    return Result(**{**vars(result), **changed})
+
+
+def from_zero_shot(measured: ZeroShot, **facts: Any) -> Result:
+    """The record of a zero-shot measurement; `variant` in `facts` should name the prompts."""
+    per_class = {
+        name: {"auc": i.value, "low": i.low, "high": i.high, "positives": int(positives)}
+        for name, i, positives in zip(
+            measured.classes, measured.per_class, measured.y.sum(axis=0), strict=True
+        )
+    }
+    return _result(
+        measured,
+        {"protocol": "zero-shot", "task": measured.task, **facts},
+        per_class=per_class,
+    )
+
+
+def _result(measured: Probe | ZeroShot, facts: dict[str, Any], **more: Any) -> Result:
+    interval, macro = measured.interval, measured.macro
+    fields = {
+        "metric": "macro_auc",
+        "value": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "level": interval.level,
+        "resamples": interval.resamples,
+        "n": interval.rows,
+        "patients": interval.patients,
+        "k_used": macro.k_used,
+        "k": macro.k,
+        "excluded_classes": macro.excluded,
+        "date": datetime.now(UTC).date().isoformat(),
+        **more,
+    }
+    return Result(**{**fields, **facts})

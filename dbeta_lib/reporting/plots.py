@@ -1,0 +1,33 @@
+"""All plots under one name: `from dbeta_lib.reporting import plots`.
+
+Each takes plain arrays or tables and returns a `figures.Chart` with the numbers behind it in
+`chart.data`; `figures.save(chart, path)` writes picture, drawing and table.
+"""
+
+from dbeta_lib.reporting.architecture import plot_architecture
+from dbeta_lib.reporting.plots_reports import plot_cosines, plot_hubs, plot_neighbours, plot_zipf
+from dbeta_lib.reporting.plots_results import (
+    plot_class_auc,
+    plot_label_efficiency,
+    plot_prevalence,
+    plot_score_bars,
+)
+from dbeta_lib.reporting.plots_signals import plot_lead_check, plot_reconstruction
+from dbeta_lib.reporting.plots_training import plot_curves, plot_schedule, plot_similarity
+
+__all__ = [
+    "plot_architecture",
+    "plot_class_auc",
+    "plot_cosines",
+    "plot_curves",
+    "plot_hubs",
+    "plot_label_efficiency",
+    "plot_lead_check",
+    "plot_neighbours",
+    "plot_prevalence",
+    "plot_reconstruction",
+    "plot_schedule",
+    "plot_score_bars",
+    "plot_similarity",
+    "plot_zipf",
+]

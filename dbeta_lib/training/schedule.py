@@ -1,0 +1,43 @@
+"""The tri-stage learning rate: up, level, down.
+
+With T steps, stages r0 : r1 : r2, peak lr, and s counted from 0:
+
+    s <  r0 T             lr * (init + (1 - init) * s / (r0 T))
+    s <  (r0 + r1) T      lr
+    s <  (r0 + r1 + r2) T lr * exp(log(final) * (s - (r0 + r1) T) / (r2 T))
+    later                 lr * final
+
+The paper gives 0.1 : 0.4 : 0.5; init = 0.01 and final = 0.05 are those of its forerunner M3AE.
+"""
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def tri_stage(
+    step: int,
+    steps: int,
+    stages: tuple[float, float, float] = (0.1, 0.4, 0.5),
+    init_scale: float = 0.01,
+    final_scale: float = 0.05,
+) -> float:
+    """The factor, 0..1, on the peak learning rate for `step` (0-based) of `steps`.
+
+    >>> [round(tri_stage(s, 100), 3) for s in (0, 5, 10, 49, 75, 100)]
+    [0.01, 0.505, 1.0, 1.0, 0.224, 0.05]
+    """
+    up, level, down = (share * steps for share in stages)
+    if step < up:
+        return init_scale + (1 - init_scale) * step / up
+    if step < up + level:
+        return 1.0
+    if step < up + level + down:
+        return math.exp(math.log(final_scale) * (step - up - level) / down)
+    return final_scale if down else 1.0
+
+
+def tri_stage_schedule(optimizer: Optimizer, steps: int, **numbers) -> LambdaLR:
+    """A scheduler to be stepped once per training step."""
+    return LambdaLR(optimizer, lambda step: tri_stage(step, steps, **numbers))
