@@ -1,0 +1,135 @@
+"""One folder of products per profile, and the steps that notebooks and the CLI share.
+
+A notebook opened alone finds here what an earlier one left, or makes it at the smallest size and
+says so. Nothing is made twice: stores, tables of negatives and finished runs are reused while what
+they were made from is unchanged.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from dbeta_lib.config import DBetaConfig
+from dbeta_lib.data import ensure_store
+from dbeta_lib.data.store import SignalStore
+from dbeta_lib.embedders import HubEmbedder, TfidfEmbedder
+from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.evaluation.baselines import random_encoder
+from dbeta_lib.evaluation.results import load_all
+from dbeta_lib.model import DBeta
+from dbeta_lib.n3s import NegativeTable, ensure_table
+from dbeta_lib.reporting import figures
+from dbeta_lib.seeds import int_seed
+from dbeta_lib.training.loop import pretrain
+from dbeta_lib.training.start import build_model
+
+# What a notebook opened alone trains when 03 has not run: enough to show, not to believe.
+SMALLEST_RUN = {"steps": 20, "batch_size": 16, "lr": 1e-3, "eval_every": 0, "checkpoint_every": 0}
+
+
+@dataclass
+class Workspace:
+    """Products of one profile below `out`.
+
+    >>> work = Workspace("runs/demo", dataset="synthetic", patients=60)  # doctest: +SKIP
+    >>> store = work.store  # doctest: +SKIP
+    """
+
+    out: Path | str
+    dataset: str = "synthetic"  # a name in `data.DATASETS`
+    data: dict[str, str] = field(default_factory=dict)  # folders of datasets on disk, by name
+    sampling_rate: int = 100  # Hz of the store
+    patients: int = 60  # of the synthetic cohort
+    report_text: str = "published"  # of PTB-XL: "published" | "scp"
+    seed: int = 0
+
+    def __post_init__(self):
+        self.out = Path(self.out)
+
+    @property
+    def results(self) -> Path:
+        """Folder of result records."""
+        return self.out / "results"
+
+    @property
+    def features(self) -> Path:
+        """Folder of cached features."""
+        return self.out / "features"
+
+    @property
+    def run(self) -> Path:
+        """Folder of the pre-training run."""
+        return self.out / "pretraining"
+
+    @cached_property
+    def store(self) -> SignalStore:
+        """The dataset as a signal store, prepared where it is not yet.
+
+        Raises UsageError when the dataset is read from a folder and none was given.
+        """
+        name = self.dataset
+        options: dict[str, Any] = {"sampling_rate": self.sampling_rate}
+        if name == "synthetic":
+            options |= {"patients": self.patients, "seed": self.seed}
+        elif name not in self.data:
+            raise UsageError(f"no folder of {name} is given; add --data {name}=DIR")
+        if name == "ptb-xl":
+            options["report"] = self.report_text
+        dest = self.out / "stores" / f"{name}-{self.sampling_rate}hz"
+        return ensure_store(name, self.data.get(name), dest, **options)
+
+    def negatives(self, embedder: str = "tfidf", k: int = 64) -> NegativeTable:
+        """The table of farthest reports: by TF-IDF, or by a text encoder's name or folder."""
+        chosen = TfidfEmbedder() if embedder == "tfidf" else HubEmbedder(embedder)
+        return ensure_table(self.store, embedder=chosen, k=k)
+
+    def config(self, preset: str, switches: str, **overrides: Any) -> DBetaConfig:
+        """A preset at this store's rate."""
+        config = DBetaConfig.preset(preset, switches, **overrides)
+        if config.ecg.sampling_rate != self.sampling_rate:
+            raise UsageError(
+                f"preset {preset} works at {config.ecg.sampling_rate} Hz, the store at "
+                f"{self.sampling_rate}; set sampling_rate to the preset's"
+            )
+        return config
+
+    def model(self) -> DBeta:
+        """The pre-trained model of this workspace; a smallest one, said aloud, before 03 has run."""
+        if (self.run / "summary.json").is_file():
+            return DBeta.from_pretrained(self.run / "model")
+        smallest = self.out / "smallest"
+        print(f"{self.run}: no pre-trained model yet (run notebook 03); a smallest one serves here")
+        model = build_model(self.config("mini", "recommended"), self.store, self.seed)
+        pretrain(model, self.store, smallest, seed=self.seed, resume=True, **SMALLEST_RUN)
+        return model.eval()
+
+    def untrained(self, like: DBeta, seed: int | None = None) -> DBeta:
+        """The same network with random weights and the same tokenizer: the control."""
+        model = random_encoder(like.config, self.seed if seed is None else seed)
+        model.tokenizer = like.tokenizer
+        return model
+
+    def save(self, figure: Figure, name: str, data: pd.DataFrame | None = None) -> Figure:
+        """Keep a figure as PNG, SVG and CSV under `figures/`; returns it, to be shown."""
+        figures.save(figure, self.out / "figures" / name, data)
+        return figure
+
+    def table_of_results(self) -> pd.DataFrame:
+        """All result records of this workspace as one table."""
+        if not self.results.is_dir():
+            raise DBetaError(f"{self.results} holds no results yet; run notebooks 04 and 05 first")
+        return load_all(self.results)
+
+    def ecg(self, row: int) -> np.ndarray:
+        """One record, `[12, T]` in mV."""
+        return self.store.ecg(np.array([row]))[0]
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A torch generator of its own for a purpose."""
+        return torch.Generator().manual_seed(int_seed(self.seed, purpose))
