@@ -152,10 +152,16 @@ _CHOICES = {
     "negatives": ("n3s", "random", "released"),
     "n3s_pooling": ("masked_mean", "mean_with_pads"),
 }
-_RATIOS = (
-    "input_dropout ecg_dropout attention_dropout mask_ratio fusion_dropout mlm_probability "
-    "negative_fraction lead_dropout"
-).split()
+_RATIOS = [
+    "input_dropout",
+    "ecg_dropout",
+    "attention_dropout",
+    "mask_ratio",
+    "fusion_dropout",
+    "mlm_probability",
+    "negative_fraction",
+    "lead_dropout",
+]
 
 FLAN_T5_BASE = {
     "model_type": "t5",

@@ -14,7 +14,8 @@ from torch import Tensor
 from dbeta_lib.batch import Batch
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.losses import mem_loss, mem_target
-from dbeta_lib.model import DBeta, Streams
+from dbeta_lib.model import DBeta
+from dbeta_lib.outputs import Streams
 
 
 def load_parity_model(npz_path: str | Path) -> tuple[DBeta, dict[str, Tensor]]:
@@ -121,7 +122,10 @@ def _zero_shot(model: DBeta, ecg: Tensor, entries: dict[str, Tensor]) -> dict[st
     """Each text alone and without its padding, as the official notebook does."""
     ids = entries["in/input_ids"]
     lengths = [int((row != 0).sum()) for row in ids]
-    texts = [model.encode_tokens(row[None, :n], torch.ones(1, n)) for row, n in zip(ids, lengths)]
+    texts = [
+        model.encode_tokens(row[None, :n], torch.ones(1, n))
+        for row, n in zip(ids, lengths, strict=True)
+    ]
     ecg_features, text_features = model.encode_ecg(ecg), torch.cat(texts)
     return {
         "out/zs/ecg_embedding": ecg_features,

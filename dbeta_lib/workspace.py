@@ -100,7 +100,7 @@ class Workspace:
         return config
 
     def model(self) -> DBeta:
-        """The pre-trained model of this workspace; a smallest one, said aloud, before 03 has run."""
+        """The workspace's pre-trained model; before 03 has run a smallest one, said aloud."""
         if (self.run / "summary.json").is_file():
             return DBeta.from_pretrained(self.run / "model")
         smallest = self.out / "smallest"

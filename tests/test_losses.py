@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbeta_lib.losses import ets_loss, ets_signs, etm_loss, mem_loss, mem_target, mlm_loss
+from dbeta_lib.losses import etm_loss, ets_loss, ets_signs, mem_loss, mem_target, mlm_loss
 
 sizes = st.integers(1, 5)
 seeds = st.integers(0, 2**31)

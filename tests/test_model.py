@@ -188,7 +188,9 @@ def test_amplitude_is_lost_in_the_first_norm_and_kept_by_the_amplitude_token(tok
     ecg = torch.randn(2, 12, 320)
     plain, with_level = tiny(tokenizer), tiny(tokenizer, amplitude_token=True)
     assert torch.allclose(plain.encode_ecg(ecg), plain.encode_ecg(10 * ecg), atol=1e-4)
-    assert not torch.allclose(with_level.encode_ecg(ecg), with_level.encode_ecg(10 * ecg), atol=1e-4)
+    assert not torch.allclose(
+        with_level.encode_ecg(ecg), with_level.encode_ecg(10 * ecg), atol=1e-4
+    )
 
 
 def test_text_features_ignore_padding_with_the_mask_and_depend_on_it_as_released(tokenizer):

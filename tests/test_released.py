@@ -78,7 +78,12 @@ def _record(model, modules):
 
 
 def _watched(model):
-    ecg, text, fusion, mem = model.ecg_encoder, model.text_encoder.model, model.fusion, model.mem_head
+    ecg, text, fusion, mem = (
+        model.ecg_encoder,
+        model.text_encoder.model,
+        model.fusion,
+        model.mem_head,
+    )
     modules = {
         "conv_block_0_conv": ecg.stem.convs[0],
         "conv_block_0_groupnorm": ecg.stem.channel_norm,

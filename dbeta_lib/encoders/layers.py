@@ -49,9 +49,7 @@ class Attention(nn.Module):
 class TransformerLayer(nn.Module):
     """Post-norm layer: x <- LN(x + attention(x)); x <- LN(x + W2 gelu(W1 x))."""
 
-    def __init__(
-        self, width: int, ffn: int, heads: int, dropout: float, attention_dropout: float
-    ):
+    def __init__(self, width: int, ffn: int, heads: int, dropout: float, attention_dropout: float):
         super().__init__()
         self.attention = Attention(width, heads, attention_dropout)
         self.attention_norm = nn.LayerNorm(width)

@@ -9,7 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -44,7 +52,9 @@ class TextEncoder(nn.Module):
     are: what the released code computes.
     """
 
-    def __init__(self, config: TextConfig, load_weights: bool = True, vocabulary: int | None = None):
+    def __init__(
+        self, config: TextConfig, load_weights: bool = True, vocabulary: int | None = None
+    ):
         super().__init__()
         self.use_mask = config.text_attention_mask
         if config.text_model and load_weights:
@@ -52,7 +62,9 @@ class TextEncoder(nn.Module):
         else:
             architecture = text_architecture(config, vocabulary)
             is_t5 = architecture.model_type in T5_FAMILY
-            self.model = T5EncoderModel(architecture) if is_t5 else AutoModel.from_config(architecture)
+            self.model = (
+                T5EncoderModel(architecture) if is_t5 else AutoModel.from_config(architecture)
+            )
         if config.freeze_text:
             self.requires_grad_(False)
 
