@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from dbeta_lib.errors import UsageError, nearest
 from dbeta_lib.reporting import text as words
@@ -30,9 +30,9 @@ def _is_reference(handle: Artist | Container) -> bool:
     return isinstance(handle, Artist) and handle.get_gid() == REFERENCE
 
 
-def legend_outside(chart: Chart, axes: Axes, where: str = "upper") -> None:
+def legend_outside(chart: Chart, axes: Axes | Iterable[Axes], where: str = "upper") -> None:
     """One legend above ("upper") or below ("lower") all axes, in as many columns as fit."""
-    entries = legend_entries([axes])
+    entries = legend_entries([axes] if isinstance(axes, Axes) else axes)
     if not entries:
         return
     widest = max(words.width_mm(label, TICK_PT) for label in entries) + 14
@@ -68,6 +68,19 @@ def reference_line(axes: Axes, value: float, label: str, upright: bool = False) 
     """A dotted line at chance or another reference, named in the legend."""
     draw = axes.axvline if upright else axes.axhline
     draw(value, color="black", ls=":", lw=1.0, zorder=1, label=label, gid=REFERENCE)
+
+
+def log_axis(axes: Axes, axis: str) -> None:
+    """A logarithmic axis with plain numbers; 1, 2, 5 where it spans less than two decades.
+
+    To be called once the data are drawn.
+    """
+    axes.set(**{f"{axis}scale": "log"})
+    low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
+    which = getattr(axes, f"{axis}axis")
+    which.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
+    which.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}" if v >= 1 else f"{v:g}"))
+    which.set_minor_formatter(NullFormatter())
 
 
 def power_of_ten(axes: Axes, axis: str, largest: float, label: str) -> None:

@@ -7,7 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dbeta_lib.reporting import text as words
-from dbeta_lib.reporting.axes import REFERENCE, legend_outside, light_grid, long_table, named_groups
+from dbeta_lib.reporting.axes import (
+    REFERENCE,
+    legend_outside,
+    light_grid,
+    log_axis,
+    long_table,
+    named_groups,
+)
 from dbeta_lib.reporting.figures import Chart, new_chart
 from dbeta_lib.reporting.style import (
     COLUMN_MM,
@@ -125,10 +132,10 @@ def plot_zipf(counts: Mapping[str, np.ndarray] | np.ndarray, title: str = "") ->
         label = f"{name}: {len(values):,} texts in {values.sum():,.0f} records, top 10 = {few:.0%}"
         rank = np.arange(1, len(values) + 1)
         axes.plot(rank, values, color=look["color"], ls=look["linestyle"], label=label)
-    axes.set(xscale="log", yscale="log", title=title)
+    log_axis(axes, "x")
+    log_axis(axes, "y")
     axes.set_xlabel("rank of the report text (1 = most frequent)")
-    axes.set_ylabel("records with this text")
-    axes.set_ylim(bottom=0.8)
+    axes.set(ylabel="records with this text", title=title)
     light_grid(axes, "both")
     legend_outside(chart, axes)
     table = long_table(groups, "reports", "count")
@@ -157,7 +164,9 @@ def plot_hubs(counts: Mapping[str, np.ndarray] | np.ndarray, title: str = "") ->
         right.plot(rank / len(values) * 100, share * 100, label=label, **line)
     look = {"color": "black", "ls": ":", "lw": 1, "gid": REFERENCE}
     right.plot([0, 100], [0, 100], label="each text equally often", **look)
-    left.set(xscale="log", yscale="log", xlabel="rank of the text", ylabel="times drawn")
+    left.set(xlabel="rank of the text", ylabel="times drawn")
+    log_axis(left, "x")
+    log_axis(left, "y")
     right.set(xlabel="texts, most drawn first [%]", ylabel="share of all negatives [%]")
     right.set(xlim=(0, 100), ylim=(0, 101))
     if title:

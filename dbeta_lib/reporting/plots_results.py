@@ -75,7 +75,7 @@ def plot_label_efficiency(
 ) -> Chart:
     """What features are worth with few labels: the metric over the labels used, per encoder.
 
-    Columns: encoder, value, low, high and `x`, "label_fraction" (0..1) or "n_labels" (records).
+    Columns: encoder, value, low, high and `x`, "label_fraction" (0..1) or "n_train" (records).
     Several rows of one encoder and x (seeds) are faint dots around their mean; a single row
     shows its interval. `chart.data` is the table, sorted.
     """

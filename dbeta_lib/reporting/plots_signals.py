@@ -13,6 +13,7 @@ from dbeta_lib.reporting.axes import (
     banded_rows,
     legend_outside,
     light_grid,
+    log_axis,
     long_table,
     named_groups,
 )
@@ -143,6 +144,7 @@ def plot_lead_check(residuals: Mapping[str, np.ndarray] | pd.DataFrame, title: s
         axes.plot([middle], [row], "o", color=color, gid=f"median-{name}")
     axes.set_xscale("log")
     axes.set_xlim(left=RESIDUAL_FLOOR_MV / 2)
+    log_axis(axes, "x")
     axes.set_xlabel(f"residual per record [mV]; less than {RESIDUAL_FLOOR_MV:g} is drawn there")
     axes.set_title(title)
     light_grid(axes, "x")

@@ -11,6 +11,7 @@ from dbeta_lib.reporting import text as words
 from dbeta_lib.reporting.axes import (
     TICK_PT,
     legend_entries,
+    legend_outside,
     light_grid,
     need_columns,
     power_of_ten,
@@ -19,24 +20,38 @@ from dbeta_lib.reporting.axes import (
 from dbeta_lib.reporting.figures import Chart, new_chart
 from dbeta_lib.reporting.style import COLUMN_MM, GREY, LIGHT, PAGE_MM, PALETTE, styled
 
-# Panel: title, axis label with unit, columns drawn in it with their names in the legend.
+# How each kind of number looks in every panel; controls are grey.
+LOOKS = {
+    "training": {"color": PALETTE[0], "ls": "-", "marker": "o"},
+    "validation": {"color": PALETTE[1], "ls": "-", "marker": "s"},
+    "validation, random texts": {"color": PALETTE[2], "ls": "-", "marker": "^"},
+    "validation, far texts": {"color": PALETTE[3], "ls": "-", "marker": "D"},
+    "control: random texts, ECGs shuffled": {"color": GREY, "ls": "--", "marker": "^"},
+    "control: far texts, ECGs shuffled": {"color": GREY, "ls": (0, (2, 1)), "marker": "D"},
+}
+# Panel: title, axis label with unit, columns drawn in it with their kind.
 PANELS = (
-    ("total", "sum of the four", {"total": "training"}),
-    ("MLM", "cross-entropy [nats]", {"mlm": "training"}),
-    ("MEM", "squared error [SD²]", {"mem": "training"}),
-    ("ETM", "cross-entropy [nats]", {"etm": "training"}),
-    ("ETS", "loss [nats]", {"ets": "training"}),
+    ("total", "sum of the four", {"total": "training", "val_total": "validation"}),
+    ("MLM", "cross-entropy [nats]", {"mlm": "training", "val_mlm": "validation"}),
+    ("MEM", "squared error [SD²]", {"mem": "training", "val_mem": "validation"}),
+    ("ETM", "cross-entropy [nats]", {"etm": "training", "val_etm": "validation"}),
+    ("ETS", "loss [nats]", {"ets": "training", "val_ets": "validation"}),
     (
         "ETM accuracy",
         "share right",
-        {"etm_accuracy": "training", "etm_control": "control: shuffled ECGs"},
+        {
+            "etm_accuracy": "training",
+            "val_etm_random": "validation, random texts",
+            "val_etm_far": "validation, far texts",
+            "val_etm_random_shuffled": "control: random texts, ECGs shuffled",
+            "val_etm_far_shuffled": "control: far texts, ECGs shuffled",
+        },
     ),
     ("learning rate", "step size", {"lr": "training"}),
 )
-VALIDATION = "val_"  # prefix of the same numbers on validation records
 SMOOTH_FROM = 60  # values; shorter curves are drawn as they are
 LISTED = 24  # reports whose texts stand under the similarity matrices
-ROBUST_TOP = 99.5  # percentile that the y axis shows at least: one spike must not flatten a curve
+ROBUST_TOP = 99.5  # percentile of dense values that fits: one spike must not flatten a curve
 
 
 @styled
@@ -48,17 +63,12 @@ def plot_curves(
 ) -> Chart:
     """Small multiples of what pre-training logged, each loss beside its level at chance.
 
-    `curves`: a column `step` and any of total, mlm, mem, etm, ets, etm_accuracy, etm_control, lr,
-    and `val_...` of each; NaN = not measured at this step. `chance`: column -> value, or
-    (value, "ln 2"). Panels without a column are left out. Raises UsageError without `step` or any
-    known column. `chart.data` is `curves`.
+    `curves`: a column `step` and any of the columns in `PANELS`, as `curves.csv` of a run has them;
+    NaN = not measured at this step. `chance`: column -> value, or (value, "ln 2"). Panels without
+    numbers are left out. Raises UsageError without `step` or any known column. `chart.data` is
+    `curves`.
     """
-    need_columns(curves, ["step"], "the table of curves")
-    panels = [(t, u, _present(c, curves)) for t, u, c in PANELS]
-    panels = [panel for panel in panels if panel[2]]
-    if not panels:
-        known = ", ".join(column for _, _, columns in PANELS for column in columns)
-        raise UsageError(f"the table of curves has none of the columns {known}")
+    panels = _panels(curves)
     rows = -(-len(panels) // 3)
     chart = new_chart(PAGE_MM, 46 * rows + 14)
     grid = chart.subplots(rows, min(3, len(panels)), squeeze=False, sharex=True).ravel()
@@ -72,54 +82,57 @@ def plot_curves(
         axes.axis("off")
     if title:
         chart.suptitle(title, x=0.01, ha="left")
-    entries = legend_entries(grid)
-    if len(panels) < len(grid):
-        grid[len(panels)].legend(entries.values(), entries, loc="center left")
+    if len(panels) + 2 == len(grid):  # two cells are free: room for the legend
+        entries = legend_entries(grid)
+        legend = grid[-2].legend(entries.values(), entries, loc="center left")
+        legend.set_in_layout(False)
     else:
-        chart.legend(entries.values(), entries, loc="outside lower left", ncols=len(entries))
+        legend_outside(chart, grid, "lower")
     chart.data = curves.reset_index(drop=True)
     return chart
 
 
-def _present(columns: Mapping[str, str], curves: pd.DataFrame) -> dict[str, str]:
-    """The columns of a panel that the table has, validation ones added."""
-    known = dict(columns)
-    known |= {VALIDATION + c: name.replace("training", "validation") for c, name in columns.items()}
-    return {c: name for c, name in known.items() if c in curves and curves[c].notna().any()}
+def _panels(curves: pd.DataFrame) -> list[tuple[str, str, dict[str, str]]]:
+    """The panels for which the table has numbers, with the columns that it has."""
+    need_columns(curves, ["step"], "the table of curves")
+    known = [column for _, _, columns in PANELS for column in columns if column in curves]
+    measured = {c for c in known if np.isfinite(curves[c].astype(float)).any()}
+    if not measured:
+        names = ", ".join(column for _, _, columns in PANELS for column in columns)
+        raise UsageError(f"the table of curves has numbers in none of the columns {names}")
+    panels = [(t, u, {c: kind for c, kind in cs.items() if c in measured}) for t, u, cs in PANELS]
+    return [panel for panel in panels if panel[2]]
 
 
 def _curve_panel(axes: Axes, curves: pd.DataFrame, columns: Mapping[str, str]) -> None:
     """Noisy values light with their running median; sparse ones as points. From 0 upwards."""
-    tops = []
-    for column, label in columns.items():
-        steps, values = _measured(curves, column)
-        control, validation = "control" in label, column.startswith(VALIDATION)
-        color = GREY if control else PALETTE[1] if validation else PALETTE[0]
-        dash = "--" if control else "-"
-        if len(values) < SMOOTH_FROM:
-            marker = "s" if validation else "o"
-            dots = marker if len(values) <= 25 else ""
-            axes.plot(steps, values, color=color, ls=dash, marker=dots, ms=3, label=label)
+    lowest, highest = 0.0, 0.0
+    for column, kind in columns.items():
+        there = np.isfinite(curves[column].astype(float))
+        steps, values = curves.loc[there, "step"], curves.loc[there, column].astype(float)
+        if column == "lr":  # known, not measured: nothing to smooth, no entry in the legend
+            axes.plot(steps, values, color=LOOKS[kind]["color"])
         else:
-            window = max(5, len(values) // 40)
-            smooth = values.rolling(window, center=True, min_periods=1).median()
-            if column == "lr":
-                smooth, label = values, None
-            else:
-                axes.plot(steps, values, color=color, lw=0.5, alpha=0.3, label="each step")
-                label = f"{label}, running median"
-            axes.plot(steps, smooth, color=color, ls=dash, label=label)
-        finite = values[np.isfinite(values)]
-        tops.append(np.percentile(finite, ROBUST_TOP) if len(finite) else 0)
-    lowest = min(0.0, *(curves[column].min() for column in columns), 0.0)
-    axes.set_ylim(lowest, max(*tops, 0.0) * 1.08 or 1.0)
+            _curve(axes, steps, values, kind)
+        lowest = min(lowest, values.min())
+        share = ROBUST_TOP if len(values) >= SMOOTH_FROM else 100
+        highest = max(highest, np.percentile(values, share, method="lower"))
+    axes.set_ylim(lowest, highest * 1.08 or 1.0)
     if "lr" in columns:
         power_of_ten(axes, "y", curves["lr"].max(), "step size")
 
 
-def _measured(curves: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
-    there = curves[column].notna()
-    return curves.loc[there, "step"], curves.loc[there, column].astype(float)
+def _curve(axes: Axes, steps: pd.Series, values: pd.Series, kind: str) -> None:
+    look = dict(LOOKS[kind])
+    marker = look.pop("marker")
+    if len(values) < SMOOTH_FROM:
+        few = marker if len(values) <= 25 else None
+        axes.plot(steps, values, marker=few, ms=3, label=kind, **look)
+        return
+    window = max(5, len(values) // 40)
+    median = values.rolling(window, center=True, min_periods=1).median()
+    axes.plot(steps, values, color=look["color"], lw=0.5, alpha=0.3, label=f"{kind}, as logged")
+    axes.plot(steps, median, label=f"{kind}, running median", **look)
 
 
 def _chance_line(axes: Axes, chance: dict, columns: Mapping[str, str]) -> None:

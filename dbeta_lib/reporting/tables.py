@@ -90,7 +90,11 @@ class Table:
     def to_latex(self) -> str:
         """A `tabular` with booktabs rules; inside a `table` when there is a caption."""
         columns = "".join("r" if right else "l" for right in self.numeric)
-        rows = [" & ".join(map(escape_latex, row)) + r" \\" for row in (self.header, *self.rows)]
+        # The empty group keeps a cell that begins with "[" from being read as an option of \\.
+        rows = [
+            "{}" * row[0].startswith("[") + " & ".join(map(escape_latex, row)) + r" \\"
+            for row in (self.header, *self.rows)
+        ]
         lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", rows[0], r"\midrule"]
         lines += [*rows[1:], r"\bottomrule", r"\end{tabular}"]
         if self.caption:
@@ -164,9 +168,10 @@ def pivot(
     header = (*names, *(_head(head, columns) for head in heads))
     texts = tuple((*map(format_cell, key), *row) for key, row in zip(keys, cells))
     if several:
-        caption = f"{caption} In brackets where several runs: their range, the value their mean."
+        caption = f"{caption.rstrip('.')}. " if caption else ""
+        caption += "Where a cell stands for several runs: their mean and, in brackets, their range."
     numeric = (False,) * len(names) + (True,) * len(heads)
-    return Table(header, texts, numeric, caption.strip(), results)
+    return Table(header, texts, numeric, caption, results)
 
 
 def _pivot_cell(group: pd.DataFrame | None, value: str, low: str, high: str, digits: int) -> str:

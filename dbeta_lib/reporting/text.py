@@ -45,9 +45,14 @@ def shorten(text: str, available_mm: float, size: float, weight: str = "normal")
     text = clean(text)
     if width_mm(text, size, weight) <= available_mm:
         return text
-    while text and width_mm(text + "…", size, weight) > available_mm:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    fits, too_long = 0, len(text)
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        if width_mm(text[:middle] + "…", size, weight) <= available_mm:
+            fits = middle
+        else:
+            too_long = middle
+    return text[:fits].rstrip() + "…"
 
 
 def wrap(
@@ -74,7 +79,7 @@ def wrap(
     if line:
         lines.append(line)
     if max_lines is not None and len(lines) > max_lines:
-        rest = " ".join(lines[max_lines - 1 :])
+        rest = " ".join(lines[max_lines - 1 : max_lines + 1])
         lines = [*lines[: max_lines - 1], shorten(rest, available_mm, size, weight)]
     return lines
 
