@@ -75,8 +75,17 @@ def read_run(path: Path) -> dict[str, Any]:
     return run
 
 
+def save_model_folder(model: nn.Module, path: Path) -> None:
+    """`model.save_pretrained`, whole or not at all; an older folder is replaced."""
+    partial = path.with_name(f".{path.name}.partial")
+    with _full_disk_named(path, None), _removed_on_error(partial):
+        model.save_pretrained(partial)
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+
+
 def load_weights(path: Path, model: nn.Module) -> None:
-    """Weights of a checkpoint or model folder into `model`. Raises DBetaError when they do not fit."""
+    """Weights of a checkpoint or model folder into `model`; DBetaError when they do not fit."""
     file = path / "model.safetensors"
     try:
         load_model(model, file)
@@ -95,7 +104,15 @@ def load_training(path: Path, optimizer: Any, schedule: Any) -> None:
         optimizer.load_state_dict(found["optimizer"])
         schedule.load_state_dict(found["schedule"])
         set_random_states(found["random"])
-    except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
+    except (
+        UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise DBetaError(
             f"{file} holds no training state (damaged, of another run, or a pickle with more than "
             f"tensors, which is not opened); delete {path} to go on from the checkpoint before it"
@@ -143,7 +160,7 @@ def _full_disk_named(path: Path, last: Path | None) -> Iterator[None]:
             raise
         stays = f"{last} stays and the run can be resumed from it" if last else "nothing was kept"
         raise DBetaError(
-            f"the disk is full: checkpoint {path} was not written; {stays}; free some space"
+            f"the disk is full: {path} was not written; {stays}; free some space and resume"
         ) from error
 
 

@@ -65,5 +65,7 @@ def _rows(path: Path, columns: tuple[str, ...], last: int) -> list[str]:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     if not lines or tuple(next(csv.reader(io.StringIO(lines[0])))) != columns:
         raise DBetaError(f"{path} is not this run's file; start the run anew (fresh)")
-    whole = [line for line in lines[1:] if line.endswith("\n") and line.count(",") + 1 == len(columns)]
+    whole = [
+        line for line in lines[1:] if line.endswith("\n") and line.count(",") + 1 == len(columns)
+    ]
     return [line for line in whole if int(line.split(",")[0]) <= last]

@@ -4,9 +4,9 @@ Every step draws its batch and its dropout from (seed, step), so a resumed run i
 run: bit by bit on a CPU. The device is asked for numbers only where a row of the curves is written.
 """
 
-import shutil
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,29 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from dbeta_lib.batch import Batch
 from dbeta_lib.errors import DBetaError, Stopped
-from dbeta_lib.model import DBeta, Output
+from dbeta_lib.files import sha256_bytes
+from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import Negatives
 from dbeta_lib.seeds import int_seed
 from dbeta_lib.training.batches import BatchMaker
-from dbeta_lib.training.checkpoints import Checkpoints, load_training, load_weights, read_run
+from dbeta_lib.training.checkpoints import (
+    load_training,
+    load_weights,
+    save_model_folder,
+)
 from dbeta_lib.training.curves import Curves
 from dbeta_lib.training.monitor import COLUMNS, LOSSES, Monitor
-from dbeta_lib.training.schedule import tri_stage_schedule
-from dbeta_lib.training.settings import PretrainConfig, Summary, first_difference
-from dbeta_lib.training.signals import Termination, ignore_termination
+from dbeta_lib.training.recorder import RECORDED, Diverged, Objective, Recorder
+from dbeta_lib.training.run_folder import RunFolder
+from dbeta_lib.training.schedule import optimizer_and_schedule
+from dbeta_lib.training.settings import PretrainConfig, Summary
 from dbeta_lib.training.start import negatives_for
-
-RECORDED = (*LOSSES, "etm_accuracy", "grad_norm")  # of each step, kept on the device
-LEFT_BEHIND = ("checkpoints", "tensorboard", "model", "curves.csv", "summary.json")
+from dbeta_lib.training.termination import Termination, ignore_termination
 
 
 def pretrain(
@@ -61,9 +65,10 @@ def pretrain(
     checkpoint), when the disk is full, or when what is to be resumed was another run (naming the
     field); Stopped after SIGTERM, with a checkpoint.
     """
-    run = _Run(model, store, Path(out_dir), PretrainConfig.of(settings, **overrides), progress)
-    run.gather(negatives, rows, say if run.is_main else _say_nothing)
-    finished = run.begin(resume, fresh, say if run.is_main else _say_nothing)
+    run = _Run(model, store, PretrainConfig.of(settings, **overrides), progress)
+    say = say if run.is_main else _say_nothing
+    run.gather(Path(out_dir), negatives, rows, say)
+    finished = run.begin(resume, fresh, say)
     if finished is None:
         with Termination() as asked:
             run.train(asked)
@@ -74,27 +79,26 @@ def pretrain(
 class _Run:
     """State of one run; `step` counts finished steps."""
 
-    def __init__(self, model, store, out_dir: Path, settings: PretrainConfig, progress: bool):
+    def __init__(self, model: DBeta, store: Any, settings: PretrainConfig, progress: bool):
         unused = any(not getattr(model.config.objective, f"{n}_weight") for n in LOSSES[:-1])
         ddp = DistributedDataParallelKwargs(find_unused_parameters=unused)
         self.accelerator = Accelerator(kwargs_handlers=[ddp])
         self.device, self.is_main = self.accelerator.device, self.accelerator.is_main_process
-        self.model, self.store, self.out, self.settings = model, store, out_dir, settings
+        self.model, self.store, self.settings = model, store, settings
         self.progress = progress and self.is_main
         has_bf16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         self.precision = settings.precision
         if self.precision == "auto":
             self.precision = "bf16" if has_bf16 else "fp32"
-        self.checkpoints = Checkpoints(out_dir / "checkpoints", settings.keep)
-        self.step, self.first_loss, self.before = 0, 0.0, 0.0
+        self.step = 0
+        self.before, self.started = 0.0, time.perf_counter()
         self.last_row: dict[str, float] = {}
         self.validation: dict[str, float] = {}
         self.untrained: dict[str, float] = {}
-        self.started = time.perf_counter()
 
     # -- before the first step -------------------------------------------------------------------
 
-    def gather(self, negatives, rows, say) -> None:
+    def gather(self, out_dir: Path, negatives, rows, say) -> None:
         """Batches, monitor, and the identity of the run."""
         config, settings = self.model.config, self.settings
         rows = self.store.rows("train") if rows is None else np.asarray(rows)
@@ -114,112 +118,86 @@ class _Run:
                 )  # fmt: skip
             except DBetaError as error:
                 say(f"no validation during training: {error}")
-        self.identity = {
-            "config": config.to_dict(), "settings": settings.identity(),
-            "store": self.store.fingerprint, "rows": _digest(self.maker.rows),
+        identity = {
+            "config": config.to_dict(), "store": self.store.fingerprint,
+            "settings": {**settings.identity(), "precision": self.precision},
+            "rows": sha256_bytes(self.maker.rows.tobytes())[:16],
             "reports_and_tokenizer": self.maker.tokens.fingerprint(),
             "negatives": negatives.describe(),
         }  # fmt: skip
-        self.identity["settings"]["precision"] = self.precision
+        identity = json.loads(json.dumps(identity))  # as it will be read again
+        self.folder = RunFolder(out_dir, identity, settings.keep)
 
     def begin(self, resume: bool, fresh: bool, say) -> Summary | None:
         """A finished run's summary; else make ready to train, from a checkpoint or anew."""
-        finished = None if fresh else self._finished(resume)
+        finished = None if fresh else self.folder.finished(resume)
         if finished:
-            load_weights(Path(finished.model), self.model)
-            self.model.to(self.device)
-            say(f"{self.out}: finished before with the same settings; not trained again")
+            load_weights(self.folder.model, self.model)
+            self.model.to(self.device).eval()
+            say(f"{self.folder.path}: finished before with the same settings; not trained again")
             return finished
-        last = self.checkpoints.latest() if resume and not fresh else None
-        run = read_run(last) if last else None
-        if run:
-            self._refuse_another(run["identity"], last)
-            load_weights(last, self.model)
-        elif self.is_main:
-            self._clear()
+        found = self.folder.unfinished() if resume and not fresh else None
+        if found:
+            load_weights(found[0], self.model)
+        elif self.is_main and self.folder.clear():
+            say(f"{self.folder.path}: what an earlier run left there was removed; training anew")
         self.accelerator.wait_for_everyone()
         self._prepare()
-        if run:
-            load_training(last, self.optimizer, self.schedule)
-            self._restore(run)
-            say(f"{self.out}: resumed after step {self.step} of {self.settings.steps}")
-        if self.maker.left_out and not run:
+        if found:
+            load_training(found[0], self.optimizer, self.schedule)
+            self._restore(found[1])
+            say(f"{self.folder.path}: resumed after step {self.step} of {self.settings.steps}")
+        elif self.maker.left_out:
             say(f"{self.maker.left_out} training records have no report and are left out")
         return None
 
-    def _finished(self, resume: bool) -> Summary | None:
-        path = self.out / "summary.json"
-        if not path.exists():
-            return None
-        finished = Summary.open(path)
-        if not first_difference(finished.identity, self.identity):
-            return finished
-        if resume:
-            self._refuse_another(finished.identity, path)
-        return None
-
-    def _refuse_another(self, before: dict, where: Path) -> None:
-        difference = first_difference(before, self.identity)
-        if difference:
-            raise DBetaError(
-                f"{where} is of another run: {difference}; give the same value, another folder, or "
-                "start anew (fresh)"
-            )
-
-    def _clear(self) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        for name in LEFT_BEHIND:
-            path = self.out / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
     def _prepare(self) -> None:
         settings = self.settings
-        self.wrapped = self.accelerator.prepare_model(self.model)
+        self.objective = self.accelerator.prepare_model(Objective(self.model))
         self.model.train()
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(
-            self.parameters, lr=settings.lr, betas=settings.betas, eps=settings.eps,
-            weight_decay=settings.weight_decay, fused=self.device.type == "cuda",
+        fused = self.device.type in ("cuda", "cpu")
+        self.optimizer, self.schedule = optimizer_and_schedule(self.parameters, settings, fused)
+        self.recorder = Recorder(
+            settings.log_every, settings.explode, self.device,
+            lambda rows: self.accelerator.reduce(rows, "mean"),
         )  # fmt: skip
-        self.schedule = tri_stage_schedule(
-            self.optimizer, settings.steps, stages=settings.stages,
-            init_scale=settings.init_scale, final_scale=settings.final_scale,
-        )  # fmt: skip
-        # One row per step since the last row of the curves; read only when that row is written.
-        self.recorded = torch.zeros(settings.log_every, len(RECORDED), device=self.device)
 
     def _restore(self, run: dict) -> None:
-        self.step, self.first_loss = run["step"], run["first_loss"]
-        self.before, self.last_row = run["seconds"], run["last_row"]
+        self.step, self.before = run["step"], run["seconds"]
+        self.last_row = run["last_row"]
         self.validation, self.untrained = run["validation"], run["untrained"]
-        pending = torch.tensor(run["pending"], device=self.device).reshape(-1, len(RECORDED))
-        if len(pending) >= self.settings.log_every:
+        if len(run["pending"]) >= self.settings.log_every:
             raise DBetaError(
-                f"log_every={self.settings.log_every} is less than the {len(pending)} steps that "
-                "the checkpoint has not yet put in the curves; give the value it was trained with"
+                f"log_every={self.settings.log_every} is less than the {len(run['pending'])} steps "
+                "that the checkpoint has not put in the curves yet; give the value it was made with"
             )
-        self.recorded[: len(pending)] = pending
+        self.recorder.restore(run["pending"], run["first_loss"])
 
     # -- the steps -------------------------------------------------------------------------------
 
     def train(self, asked: Termination) -> None:
         """All steps that are left; leaves a checkpoint of the last one."""
         settings, total = self.settings, self.settings.steps
-        self.curves = self._open_curves()
+        self.started, self.began, self.curves = time.perf_counter(), self.step, None
+        if self.is_main:
+            columns = ("lr", *RECORDED, *COLUMNS)
+            self.curves = Curves(self.folder.path, columns, self.step, settings.tensorboard)
         if self.step == 0:
-            self._row(self._evaluate())
-        batches = self._batches()
+            self.untrained = self._evaluate()
+            self._row(self.untrained)
         bar = tqdm(
             total=total * settings.batch_size, initial=self.step * settings.batch_size,
-            unit="rec", unit_scale=True, desc="pre-training", disable=not self.progress,
+            unit=" records", unit_scale=True, desc="pre-training", disable=not self.progress,
         )  # fmt: skip
         with bar:
-            for batch in batches:
-                self._record(*self._one_step(batch.to(self.device)))
+            for batch in self._batches():
+                self._one_step(batch.to(self.device))
                 bar.update(settings.batch_size)
                 at_end = self.step == total
-                values = self._log(bar) if at_end or self.step % settings.log_every == 0 else {}
+                values = {}
+                if at_end or self.step % settings.log_every == 0:
+                    values |= self._log(bar)
                 if settings.eval_every and (at_end or self.step % settings.eval_every == 0):
                     values |= self._evaluate()
                 self._row(values)
@@ -228,4 +206,137 @@ class _Run:
                     self._checkpoint()
                 if not at_end and self._stop_agreed(asked):
                     self._stop()
-        self._close_curves()
+        if self.curves:
+            self.curves.close()
+
+    def _batches(self) -> DataLoader:
+        steps, workers = range(self.step, self.settings.steps), self.settings.workers
+        return DataLoader(
+            self.maker, batch_size=None, sampler=steps, num_workers=workers,
+            worker_init_fn=ignore_termination if workers else None,
+        )  # fmt: skip
+
+    def _one_step(self, batch: Batch) -> None:
+        settings = self.settings
+        # Dropout follows from the step, not from those before it: a resumed run is the same run.
+        rank = self.accelerator.process_index
+        torch.manual_seed(int_seed(settings.seed, "step", self.step, rank))
+        with self._autocast():
+            loss, numbers = self.objective(batch)
+        self.accelerator.backward(loss)
+        if settings.clip_norm:
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
+        else:
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            norm = torch.nn.utils.get_total_norm(gradients)
+        self.lr = self.optimizer.param_groups[0]["lr"]
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.recorder.add(numbers, norm)
+        self.step += 1
+
+    def _autocast(self):
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _log(self, bar: tqdm) -> dict[str, float]:
+        """A row of the curves: means over the steps since the row before."""
+        self.last_row = self._checked(self.recorder.means)
+        shown = {name: f"{self.last_row[name]:.3f}" for name in (*LOSSES, "etm_accuracy")}
+        for name in ("etm_far", "etm_far_shuffled") if self.validation else ():
+            shown[name] = f"{self.validation[f'val_{name}']:.2f}"
+        bar.set_postfix(shown, refresh=False)
+        if self.curves:
+            speed = (self.step - self.began) * self.settings.batch_size / self._seconds(0)
+            self.curves.extra(self.step, {"records_per_s": speed})
+        return {"lr": self.lr, **self.last_row}
+
+    def _checked(self, read: Callable[[int], Any]) -> Any:
+        """What the recorder reads; a diverged loss as a sentence naming the batch's records."""
+        try:
+            return read(self.step)
+        except Diverged as error:
+            records = ", ".join(self.maker.record_ids(error.step - 1))
+            last = self.folder.checkpoints.latest() or "none"
+            raise DBetaError(
+                f"{error}; the batch held the records {records}; last good checkpoint: {last}; "
+                "look at these records or lower lr"
+            ) from error
+
+    def _evaluate(self) -> dict[str, float]:
+        if self.monitor:
+            self.validation = self.monitor.measure(self.model, self._autocast)
+        self.accelerator.wait_for_everyone()
+        return self.validation
+
+    def _row(self, values: dict[str, float]) -> None:
+        if values and self.curves:
+            self.curves.add(self.step, values)
+
+    def _checkpoint(self) -> Path | None:
+        """Nothing that is not finite is ever kept as a good checkpoint."""
+        rows = self._checked(self.recorder.read)
+        self._checked(self._weights_finite)
+        path = None
+        if self.is_main:
+            self.curves.sync()
+            parts = {"optimizer": self.optimizer, "schedule": self.schedule}
+            training = {name: part.state_dict() for name, part in parts.items()}
+            path = self.folder.checkpoints.save(self.step, self.model, training, {
+                "identity": self.folder.identity, "pending": rows,
+                "first_loss": self.recorder.first, "last_row": self.last_row,
+                "validation": self.validation, "untrained": self.untrained,
+                "seconds": self._seconds(self.before),
+            })  # fmt: skip
+        self.accelerator.wait_for_everyone()
+        return path
+
+    def _weights_finite(self, step: int) -> None:
+        if not torch.stack([p.detach().isfinite().all() for p in self.parameters]).all():
+            raise Diverged(step, "the loss was finite, but the weights after it are not")
+
+    def _seconds(self, before: float) -> float:
+        return before + time.perf_counter() - self.started
+
+    def _stop_agreed(self, asked: Termination) -> bool:
+        """Several processes stop after the same step: they compare notes when a row is written."""
+        if self.accelerator.num_processes == 1:
+            return asked.stop
+        if self.step % self.settings.log_every:
+            return False
+        noted = torch.tensor(float(asked.stop), device=self.device)
+        return self.accelerator.reduce(noted, "sum").item() > 0
+
+    def _stop(self) -> None:
+        path = self._checkpoint() or self.folder.checkpoints.latest()
+        if self.curves:
+            self.curves.close()
+        raise Stopped(
+            f"stopped by SIGTERM after step {self.step}; {path} is written, resume from it"
+        )
+
+    # -- after the last step ---------------------------------------------------------------------
+
+    def finish(self) -> Summary:
+        """`model/`, then `summary.json`."""
+        self.model.eval()
+        settings, seconds = self.settings, self._seconds(self.before)
+        records = settings.steps * settings.batch_size
+        summary = Summary(
+            steps=settings.steps, records=records, left_out=self.maker.left_out,
+            losses=self.last_row, validation=self.validation, untrained=self.untrained,
+            seconds=round(seconds, 3), records_per_s=round(records / seconds, 3),
+            device=self.device.type, precision=self.precision, model=str(self.folder.model),
+            identity=self.folder.identity,
+        )  # fmt: skip
+        if self.is_main:
+            save_model_folder(self.model, self.folder.model)
+            summary.save(self.folder.path / "summary.json")
+        self.accelerator.wait_for_everyone()
+        return summary
+
+
+def _say_nothing(sentence: str) -> None:
+    """For processes other than the main one."""

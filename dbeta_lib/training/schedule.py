@@ -1,4 +1,4 @@
-"""The tri-stage learning rate: up, level, down.
+"""Adam, and the tri-stage learning rate: up, level, down.
 
 With T steps, stages r0 : r1 : r2, peak lr, and s counted from 0:
 
@@ -12,8 +12,12 @@ The paper gives 0.1 : 0.4 : 0.5; init = 0.01 and final = 0.05 are those of its f
 
 import math
 
+import torch
+from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from dbeta_lib.training.settings import PretrainConfig
 
 
 def tri_stage(
@@ -38,6 +42,14 @@ def tri_stage(
     return final_scale if down else 1.0
 
 
-def tri_stage_schedule(optimizer: Optimizer, steps: int, **numbers) -> LambdaLR:
-    """A scheduler to be stepped once per training step."""
-    return LambdaLR(optimizer, lambda step: tri_stage(step, steps, **numbers))
+def optimizer_and_schedule(
+    parameters: list[Parameter], settings: PretrainConfig, fused: bool = False
+) -> tuple[Optimizer, LambdaLR]:
+    """The optimizer that the settings name, and a scheduler to be stepped once per step."""
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    optimizer = kind(
+        parameters, lr=settings.lr, betas=settings.betas, eps=settings.eps,
+        weight_decay=settings.weight_decay, fused=fused,
+    )  # fmt: skip
+    numbers = (settings.steps, settings.stages, settings.init_scale, settings.final_scale)
+    return optimizer, LambdaLR(optimizer, lambda step: tri_stage(step, *numbers))

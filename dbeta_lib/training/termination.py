@@ -28,5 +28,5 @@ class Termination:
 
 
 def ignore_termination(worker: int) -> None:
-    """For workers that make batches: a SIGTERM to the whole group is the main process's to answer."""
+    """For workers that make batches: a SIGTERM to the whole group is the main process's affair."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,296 @@
+"""Pre-training: it learns, resumes bit by bit, stops with a sentence, and refuses another run."""
+
+import pickle
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dbeta_lib.errors import DBetaError, Stopped, UsageError
+from dbeta_lib.model import DBeta
+from dbeta_lib.training import checkpoints, loop
+from dbeta_lib.training.curves import Curves
+from dbeta_lib.training.start import build_model, negatives_for
+
+RUN = {
+    "steps": 18, "batch_size": 8, "lr": 1e-3, "seed": 5, "log_every": 4, "eval_every": 6,
+    "eval_records": 8, "checkpoint_every": 5, "tensorboard": False, "progress": False,
+    "say": lambda sentence: None,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def begin(store, tokenizer, config, table):
+    """`begin(folder, **changes)` -> Summary; `model` and `config` may be given."""
+
+    def begin(folder, model=None, overrides=None, **changes):
+        model = model or build_model(config(**(overrides or {})), store, 1, tokenizer)
+        return loop.pretrain(model, store, folder, **{"negatives": table, **RUN, **changes})
+
+    return begin
+
+
+@pytest.fixture(scope="module")
+def whole(begin, tmp_path_factory):
+    """An undisturbed run."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return folder, begin(folder)
+
+
+def same_run(a, b):
+    """Same curves, weights and optimizer, byte by byte."""
+    files = ("curves.csv", "model/model.safetensors", "checkpoints/step-00000018/model.safetensors")
+    return all((a / name).read_bytes() == (b / name).read_bytes() for name in files)
+
+
+def interrupt(monkeypatch, at, error=KeyboardInterrupt):
+    """Raise in the middle of step `at` (from 1)."""
+    original = loop._Run._one_step
+
+    def one_step(run, batch):
+        if run.step + 1 == at:
+            raise error
+        original(run, batch)
+
+    monkeypatch.setattr(loop._Run, "_one_step", one_step)
+
+
+def test_a_run_leaves_a_model_curves_and_a_summary(whole, store, config):
+    folder, summary = whole
+    assert summary.steps == 18 and summary.records == 144 and summary.left_out == 3
+    assert summary.device == "cpu" and summary.precision == "fp32"
+    model = DBeta.from_pretrained(folder / "model")
+    assert model.config == config() and not model.training
+    assert model.encode_text(["sinus rhythm."]).isfinite().all()
+    lines = (folder / "curves.csv").read_text().splitlines()
+    assert [int(line.split(",")[0]) for line in lines[1:]] == [0, 4, 6, 8, 12, 16, 18]
+    assert summary.validation["val_total"] < summary.untrained["val_total"]
+    kept = sorted(p.name for p in (folder / "checkpoints").iterdir())
+    assert kept == ["step-00000015", "step-00000018"]
+    assert DBeta.from_pretrained(folder / "checkpoints" / kept[0]).config == config()
+
+
+def test_the_loss_falls_on_a_few_samples(begin, tmp_path, store):
+    few = store.rows("train")[:10]
+    overrides = {"lead_dropout": 0.0, "ecg_dropout": 0.0, "input_dropout": 0.0}
+    summary = begin(tmp_path, overrides=overrides, rows=few, steps=80, lr=1e-2, eval_every=0)
+    first = float((tmp_path / "curves.csv").read_text().splitlines()[1].split(",")[6])
+    assert summary.losses["total"] < 0.5 * first
+
+
+@pytest.mark.parametrize("at", [6, 13, 18])
+def test_a_resumed_run_is_the_uninterrupted_run_bit_by_bit(
+    whole, begin, tmp_path, monkeypatch, store, tokenizer, config, at
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, at)
+        with pytest.raises(KeyboardInterrupt):
+            begin(tmp_path)
+    torch.manual_seed(99)  # neither the state of torch nor the weights given matter
+    other = build_model(config(), store, 2, tokenizer)
+    said = []
+    summary = begin(tmp_path, model=other, resume=True, say=said.append)
+    assert f"resumed after step {(at - 1) // 5 * 5} of 18" in " ".join(said)
+    assert same_run(tmp_path, whole[0])
+    assert summary.losses == whole[1].losses and summary.validation == whole[1].validation
+    assert summary.untrained == whole[1].untrained
+    for name, value in load_file(whole[0] / "model" / "model.safetensors").items():
+        assert torch.equal(other.state_dict()[name], value)
+
+
+def test_workers_do_not_change_a_run(whole, begin, tmp_path):
+    begin(tmp_path, workers=2)
+    assert same_run(tmp_path, whole[0])
+
+
+def test_another_seed_is_another_run(whole, begin, tmp_path, monkeypatch):
+    interrupt(monkeypatch, 6)
+    with pytest.raises(KeyboardInterrupt):
+        begin(tmp_path, seed=6)
+    first = [(f / "curves.csv").read_text().splitlines()[2] for f in (tmp_path, whole[0])]
+    assert first[0].startswith("4,") and first[0] != first[1]
+
+
+def test_a_finished_run_is_not_trained_again_unless_fresh(begin, tmp_path, monkeypatch, store):
+    first = begin(tmp_path, steps=3)
+    weights = (tmp_path / "model" / "model.safetensors").read_bytes()
+    with monkeypatch.context() as patch:
+        interrupt(patch, 1)
+        said = []
+        for resume in (False, True):
+            assert begin(tmp_path, steps=3, resume=resume, say=said.append) == first
+        assert all("not trained again" in sentence for sentence in said)
+        with pytest.raises(KeyboardInterrupt):
+            begin(tmp_path, steps=3, fresh=True)
+    assert not (tmp_path / "summary.json").exists()
+    begin(tmp_path, steps=3)
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == weights
+
+
+def test_sigterm_leaves_a_checkpoint_and_exit_code_75(whole, begin, tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    original = Curves.add
+
+    def add(curves, step, values):
+        original(curves, step, values)
+        if step == 6:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Curves, "add", add)
+        with pytest.raises(Stopped, match=r"after step 6; .*step-00000006") as stopped:
+            begin(tmp_path)
+    assert stopped.value.exit_code == 75 and signal.getsignal(signal.SIGTERM) is before
+    begin(tmp_path, resume=True)
+    assert same_run(tmp_path, whole[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lr": 2e-3}, r"settings.lr was 0.001 and is 0.002"),
+        ({"seed": 6}, r"settings.seed was 5 and is 6"),
+        ({"steps": 20}, r"settings.steps was 18 and is 20"),
+        ({"overrides": {"mask_ratio": 0.5}}, r"config.ecg.mask_ratio was 0.75 and is 0.5"),
+        ({"overrides": {"mlm_weight": 0.5}}, r"config.objective.mlm_weight was 1.0 and is 0.5"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_by_the_field_that_differs(
+    whole, begin, changes, words
+):
+    with pytest.raises(DBetaError, match=words):
+        begin(whole[0], resume=True, **changes)
+
+
+def test_another_store_or_other_rows_are_refused(whole, begin, store):
+    with pytest.raises(DBetaError, match="rows was"):
+        begin(whole[0], resume=True, rows=store.rows("train")[4:])
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_records_and_checkpoint(
+    begin, tmp_path, monkeypatch, store
+):
+    original = loop.Objective.forward
+    seen = []
+
+    def forward(objective, batch):
+        loss, numbers = original(objective, batch)
+        seen.append(batch)
+        bad = torch.where(torch.arange(6) == 1, torch.nan, numbers)
+        return (loss, bad) if len(seen) == 7 else (loss, numbers)
+
+    monkeypatch.setattr(loop.Objective, "forward", forward)
+    with pytest.raises(DBetaError, match=r"step 7: the loss is no longer finite.*mem nan") as error:
+        begin(tmp_path)
+    message = str(error.value)
+    assert "step-00000005" in message and len(seen) == 8  # noticed when the next row is written
+    named = message.split("held the records ")[1].split(";")[0].split(", ")
+    rows = store.records.set_index("record_id").loc[named]
+    assert rows["report_id"].tolist() == seen[6].report_id.tolist()
+
+
+def test_an_exploding_loss_stops_the_run(begin, tmp_path):
+    with pytest.raises(DBetaError, match=r"the loss (is over 3 times|is no longer finite)"):
+        begin(tmp_path, lr=50.0, explode=3.0)
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_weights_that_are_not_finite_are_never_kept_as_a_checkpoint(begin, tmp_path, monkeypatch):
+    original = loop._Run._one_step
+
+    def one_step(run, batch):
+        original(run, batch)
+        if run.step == 10:
+            with torch.no_grad():
+                run.parameters[0].fill_(torch.nan)
+
+    monkeypatch.setattr(loop._Run, "_one_step", one_step)
+    with pytest.raises(DBetaError, match=r"step 10: .*weights after it are not.*step-00000005"):
+        begin(tmp_path, eval_every=0)
+
+
+@pytest.mark.parametrize("written", ["torch", "safetensors", "json"])
+def test_a_full_disk_at_a_checkpoint_keeps_the_one_before(
+    whole, begin, tmp_path, monkeypatch, written
+):
+    full = OSError(28, "No space left on device")
+
+    def refuse(*args, **options):
+        raise full
+
+    class Refusing(checkpoints.Checkpoints):
+        def save(self, step, *parts):
+            with monkeypatch.context() as patch:
+                if step == 10 and written == "torch":
+                    patch.setattr(checkpoints.torch, "save", refuse)
+                if step == 10 and written == "safetensors":
+                    patch.setattr("dbeta_lib.checkpoint_files.save_model", refuse)
+                if step == 10 and written == "json":
+                    patch.setattr(checkpoints, "write_json", refuse)
+                return super().save(step, *parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dbeta_lib.training.run_folder.Checkpoints", Refusing)
+        with pytest.raises(DBetaError, match=r"disk is full.*step-00000010.*step-00000005 stays"):
+            begin(tmp_path)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000005"]
+    if written == "torch":
+        begin(tmp_path, resume=True)
+        assert same_run(tmp_path, whole[0])
+
+
+class Evil:
+    def __reduce__(self):
+        return (open, ("opened-by-pickle", "w"))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_pickle_that_is_no_state_is_not_opened(begin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    interrupted = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch, 7)
+        with pytest.raises(KeyboardInterrupt):
+            begin(interrupted)
+    file = interrupted / "checkpoints" / "step-00000005" / "training.pt"
+    for bad in (pickle.dumps(Evil()), file.read_bytes()[:1000], b""):
+        file.write_bytes(bad)
+        with pytest.raises(DBetaError, match=r"training.pt holds no training state.*delete"):
+            begin(interrupted, resume=True)
+    torch.save({"optimizer": {}}, file)
+    with pytest.raises(DBetaError, match=r"training.pt holds no training state"):
+        begin(interrupted, resume=True)
+    assert not (tmp_path / "opened-by-pickle").exists()
+    weights = file.with_name("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(DBetaError, match=r"model.safetensors is damaged or of another model"):
+        begin(interrupted, resume=True)
+
+
+def test_wrong_settings_are_named(begin, tmp_path):
+    with pytest.raises(UsageError, match="did you mean 'batch_size'"):
+        begin(tmp_path, batchsize=3)
+    with pytest.raises(UsageError, match="160 samples at 100 Hz"):
+        begin(tmp_path, overrides={"samples": 320})
+
+
+def test_a_store_without_validation_records_is_trained_on_and_said(begin, tmp_path, store):
+    said = []
+    rows = store.rows
+    try:
+        store.rows = lambda split: rows(split)[:0] if split == "val" else rows(split)
+        summary = begin(tmp_path, steps=4, say=said.append)
+    finally:
+        del store.rows
+    assert summary.validation == {} and any("no validation" in s for s in said)
+
+
+def test_the_config_names_the_negatives(store, config, tmp_path):
+    said = []
+    path = tmp_path / "negatives.npz"
+    for name in ("n3s", "released"):
+        table = negatives_for(config(negatives=name), store, path=path, say=said.append)
+        assert table.describe()["kind"] == "n3s"
+    assert "built" in said[0] and "reused" in said[1]
+    assert negatives_for(config(negatives="random"), store).describe()["kind"] == "random"

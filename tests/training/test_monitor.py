@@ -1,0 +1,113 @@
+"""The fixed matching set: what an oracle model scores on it, and other patients' ECGs."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dbeta_lib.errors import DBetaError
+from dbeta_lib.seeds import rng
+from dbeta_lib.training.monitor import COLUMNS, Monitor, other_patients
+from dbeta_lib.training.start import build_model
+
+
+@pytest.fixture(scope="module")
+def monitor(store, tokenizer, config):
+    return Monitor(config(), store, tokenizer, store.rows("val"), batch_size=5)
+
+
+class Oracle:
+    """Stands in for a model: `decide(ecg, ids)` says for each row whether the two are a pair."""
+
+    training, device = False, torch.device("cpu")
+
+    def __init__(self, decide):
+        self.decide = decide
+
+    def eval(self):
+        return self
+
+    def train(self, mode):
+        return self
+
+    def __call__(self, batch):
+        names = ("mlm", "mem", "etm", "ets", "total")
+        return SimpleNamespace(losses={name: torch.tensor(1.0) for name in names})
+
+    def present(self, ecg, leads):
+        return ecg
+
+    def streams(self, ecg, ids, mask, noise):
+        return SimpleNamespace(fused=self.decide(ecg, ids).float())
+
+    def etm_head(self, called):
+        return torch.stack([1 - called, called], dim=1)
+
+
+def test_a_head_that_knows_the_pairs_is_always_right_and_falls_when_ecgs_are_shuffled(monitor):
+    maker, own = monitor.maker, monitor.texts["own"]
+    known = {
+        maker.store.ecg([row]).tobytes(): maker.tokens.padded(np.array([report]), 24)[0][0]
+        for row, report in zip(maker.rows, own, strict=True)
+    }
+
+    def knows(ecg, ids):
+        pairs = zip(ecg.numpy(), ids.numpy(), strict=True)
+        return torch.tensor([np.array_equal(known[e.tobytes()][: len(i)], i) for e, i in pairs])
+
+    scores = monitor.measure(Oracle(knows))
+    assert tuple(scores) == COLUMNS and scores["val_total"] == 1
+    assert scores["val_etm_random"] == scores["val_etm_far"] == 1
+    assert abs(scores["val_etm_far_shuffled"] - 0.5) < 0.2
+
+
+def test_a_head_that_reads_only_the_text_scores_the_same_with_shuffled_ecgs(monitor):
+    far = {tuple(monitor.maker.tokens.padded(r[None], 24)[0][0]) for r in monitor.texts["far"]}
+    pad = torch.nn.functional.pad
+
+    def reads(ecg, ids):
+        return torch.tensor([tuple(pad(i, (0, 24 - len(i))).tolist()) not in far for i in ids])
+
+    scores = monitor.measure(Oracle(reads))
+    assert scores["val_etm_far"] == scores["val_etm_far_shuffled"] > 0.5
+
+
+def test_the_set_is_fixed_and_its_texts_are_what_they_are_called(monitor, store, tokenizer, config):
+    again = Monitor(config(), store, tokenizer, store.rows("val"), batch_size=5)
+    for kind in ("own", "random", "far"):
+        assert np.array_equal(again.texts[kind], monitor.texts[kind])
+    assert np.array_equal(again.partner, monitor.partner)
+    assert np.array_equal(again.noise, monitor.noise)
+    for kind in ("random", "far"):
+        assert (monitor.texts[kind] != monitor.texts["own"]).all()
+        assert np.isin(monitor.texts[kind], monitor.texts["own"]).all()
+    assert len(Monitor(config(), store, tokenizer, store.rows("val"), records=7).partner) == 7
+
+
+def test_measuring_leaves_mode_weights_and_random_state_alone(monitor, store, tokenizer, config):
+    model = build_model(config(), store, 0, tokenizer).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    first = monitor.measure(model)
+    assert model.training and torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert first == monitor.measure(model)
+    assert all(np.isfinite(v) for v in first.values())
+
+
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=40), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_ecgs_go_to_other_patients(patients, seed):
+    patients = np.array(patients)
+    partner = other_patients(patients, rng(seed))
+    assert sorted(partner) == list(range(len(patients)))
+    if np.unique(patients, return_counts=True)[1].max() * 2 <= len(patients):
+        assert (patients[partner] != patients).all()
+
+
+def test_too_few_reports_are_named(store, tokenizer, config):
+    with pytest.raises(DBetaError, match="distinct report"):
+        Monitor(config(), store, tokenizer, store.rows("val")[:1])
