@@ -26,6 +26,10 @@ class Stopped(DBetaError):
     exit_code = 75
 
 
+class AnotherRun(DBetaError):
+    """A folder holds a training run with other settings, data or code than the one asked for."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the known name closest to `name`, or the list of known names."""
     names = sorted(known)

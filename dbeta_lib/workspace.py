@@ -5,6 +5,7 @@ says so. Nothing is made twice: stores, tables of negatives and finished runs ar
 they were made from is unchanged.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,18 +16,19 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from dbeta_lib.config import DBetaConfig
+from dbeta_lib.config import PRESETS, DBetaConfig
 from dbeta_lib.data import ensure_store
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.embedders import HubEmbedder, TfidfEmbedder
-from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.errors import AnotherRun, DBetaError, UsageError
 from dbeta_lib.evaluation.baselines import random_encoder
-from dbeta_lib.evaluation.results import load_all
+from dbeta_lib.evaluation.results import Result, load, load_all
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import NegativeTable, ensure_table
 from dbeta_lib.reporting import figures
 from dbeta_lib.seeds import int_seed
 from dbeta_lib.training.loop import pretrain
+from dbeta_lib.training.settings import Summary
 from dbeta_lib.training.start import build_model
 
 # What a notebook opened alone trains when 03 has not run: enough to show, not to believe.
@@ -67,6 +69,11 @@ class Workspace:
         """Folder of the pre-training run."""
         return self.out / "pretraining"
 
+    @property
+    def smallest(self) -> Path:
+        """Folder of the run that stands in where 03 has not run."""
+        return self.out / "smallest"
+
     @cached_property
     def store(self) -> SignalStore:
         """The dataset as a signal store, prepared where it is not yet.
@@ -99,15 +106,45 @@ class Workspace:
             )
         return config
 
+    def pretrain(self, model: DBeta, folder: Path | None = None, **settings: Any) -> Summary:
+        """Train `model` in `run` (or `folder`): a killed run goes on, a finished one is reused.
+
+        A run with other settings or data makes way, said aloud. `settings` as in `PretrainConfig`,
+        and `negatives`.
+        """
+        folder, settings = folder or self.run, {"seed": self.seed, **settings}
+        try:
+            return pretrain(model, self.store, folder, resume=True, **settings)
+        except AnotherRun as found:
+            print(f"{str(found).split(';')[0]}; it makes way for the run asked for")
+            return pretrain(model, self.store, folder, fresh=True, **settings)
+
     def model(self) -> DBeta:
-        """The workspace's pre-trained model; before 03 has run a smallest one, said aloud."""
-        if (self.run / "summary.json").is_file():
+        """The workspace's pre-trained model; without one a smallest one, said aloud."""
+        if self.has_model:
             return DBeta.from_pretrained(self.run / "model")
-        smallest = self.out / "smallest"
-        print(f"{self.run}: no pre-trained model yet (run notebook 03); a smallest one serves here")
+        print(
+            f"{self.run}: no model pre-trained on this store yet (notebook 03 leaves one); "
+            f"one of {SMALLEST_RUN['steps']} steps serves here, enough to show, not to believe"
+        )
         model = build_model(self.config("mini", "recommended"), self.store, self.seed)
-        pretrain(model, self.store, smallest, seed=self.seed, resume=True, **SMALLEST_RUN)
+        self.pretrain(model, self.smallest, **SMALLEST_RUN)
         return model.eval()
+
+    @property
+    def has_model(self) -> bool:
+        """Whether notebook 03 has left a model that was trained on this very store."""
+        path = self.run / "summary.json"
+        return path.is_file() and Summary.open(path).identity["store"] == self.store.fingerprint
+
+    @property
+    def summary(self) -> Summary:
+        """The run behind `model()`: its steps, losses and speed."""
+        return Summary.open((self.run if self.has_model else self.smallest) / "summary.json")
+
+    def name(self, model: DBeta) -> str:
+        """How tables call this workspace's model: "dbeta-mini, pre-trained"."""
+        return f"dbeta-{size_of(model.config)}, {'pre-trained' if self.has_model else 'smallest'}"
 
     def untrained(self, like: DBeta, seed: int | None = None) -> DBeta:
         """The same network with random weights and the same tokenizer: the control."""
@@ -119,6 +156,21 @@ class Workspace:
         """Keep a figure as PNG, SVG and CSV under `figures/`; returns it, to be shown."""
         figures.save(figure, self.out / "figures" / name, data)
         return figure
+
+    def keep(self, results: Iterable[Result]) -> pd.DataFrame:
+        """Save result records; returns them as a table.
+
+        A record of an earlier run that answers the same question (another seed of pre-training
+        is another question) is removed, so that one folder never gives two answers.
+        """
+        results = list(results)
+        asked = {r.question for r in results}
+        for path in self.results.glob("*.json") if self.results.is_dir() else ():
+            if load(path).question in asked:
+                path.unlink()
+        names = [r.save(self.results).name for r in results]
+        table = load_all(self.results)
+        return table[table["file"].isin(names)].reset_index(drop=True)
 
     def table_of_results(self) -> pd.DataFrame:
         """All result records of this workspace as one table."""
@@ -133,3 +185,12 @@ class Workspace:
     def generator(self, purpose: str) -> torch.Generator:
         """A torch generator of its own for a purpose."""
         return torch.Generator().manual_seed(int_seed(self.seed, purpose))
+
+
+def size_of(config: DBetaConfig) -> str:
+    """The preset that has a config's widths and depths, "custom" where none has."""
+    sizes = ("ecg_width", "ecg_layers", "fusion_width", "fusion_layers")
+    for name in PRESETS:
+        if all(config.get(s) == DBetaConfig.preset(name).get(s) for s in sizes):
+            return name
+    return "custom"

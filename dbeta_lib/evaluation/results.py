@@ -95,6 +95,12 @@ class Result:
         slug = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
         return f"{slug[:120]}-{sha256_bytes(repr(sorted(key.items())).encode())[:8]}.json"
 
+    @property
+    def question(self) -> tuple:
+        """What was asked, whichever weights and store fingerprint answered it."""
+        answered = {"store_fingerprint", "weights_hash", "config_hash", "n_train"}
+        return tuple(getattr(self, name) for name in _IDENTITY if name not in answered)
+
     def save(self, folder: Path | str) -> Path:
         """Write the record, whole or not at all, under its own name in `folder`."""
         path = Path(folder) / self.file_name

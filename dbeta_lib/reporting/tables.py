@@ -111,6 +111,19 @@ class Table:
     def __str__(self) -> str:
         return self.to_markdown()
 
+    def __repr__(self) -> str:
+        """Aligned columns for a terminal; notebooks show the HTML."""
+        columns = list(zip(self.header, *self.rows))
+        widths = [max(map(len, column)) for column in columns]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, right in zip(row, widths, self.numeric)
+            ).rstrip()
+            for row in (self.header, *self.rows)
+        ]
+        return "\n".join([*([self.caption] if self.caption else []), *lines])
+
 
 def show(frame: pd.DataFrame, caption: str = "", *, digits: int = 3, index: bool = False) -> Table:
     """Any table for display in a notebook: `show(results)` as the last line of a cell.

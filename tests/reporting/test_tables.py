@@ -143,3 +143,10 @@ def test_the_index_can_be_shown():
     frame = pd.DataFrame({"auc": [0.5]}, index=pd.Index(["MI"], name="class"))
     assert tables.show(frame, index=True).rows == (("MI", "0.500"),)
     assert tables.show(frame).header == ("auc",)
+
+
+def test_a_terminal_sees_aligned_columns_under_the_caption():
+    lines = repr(show(pd.DataFrame({"encoder": ["a", "longer"], "n": [5, 1200]}), "Sizes")).split(
+        "\n"
+    )
+    assert lines == ["Sizes", "encoder      n", "a            5", "longer   1,200"]
