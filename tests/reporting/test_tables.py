@@ -146,7 +146,6 @@ def test_the_index_can_be_shown():
 
 
 def test_a_terminal_sees_aligned_columns_under_the_caption():
-    lines = repr(show(pd.DataFrame({"encoder": ["a", "longer"], "n": [5, 1200]}), "Sizes")).split(
-        "\n"
-    )
+    frame = pd.DataFrame({"encoder": ["a", "longer"], "n": [5, 1200]})
+    lines = repr(tables.show(frame, "Sizes")).split("\n")
     assert lines == ["Sizes", "encoder      n", "a            5", "longer   1,200"]
