@@ -1,4 +1,4 @@
-"""Poolers and the heads of the masked-language, masked-ECG and matching tasks (paper section 3.3)."""
+"""Poolers, and the heads of masked language, masked ECG and matching (paper section 3.3)."""
 
 import math
 

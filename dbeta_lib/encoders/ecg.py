@@ -134,17 +134,17 @@ class ECGEncoder(nn.Module):
             x = layer(x, None if padding is None else ~padding)
         return x
 
-    def class_tokens(self, ecg: Tensor) -> Tensor:
-        """`[B, 1, width]`; with `amplitude_token`, plus what the stem's first norm erases.
+    def level(self, ecg: Tensor) -> Tensor | float:
+        """What the stem's first norm erases, as a vector `[B, 1, width]` added to every token.
 
-        Per channel log(standard deviation / 0.1 mV + 0.1), 0 for a channel of zeros.
+        Per channel log(standard deviation / 0.1 mV + 0.1), 0 for a channel of zeros; 0.0 without
+        `amplitude_token`.
         """
-        token = self.class_token.expand(ecg.shape[0], 1, -1)
         if self.amplitude is None:
-            return token
+            return 0.0
         spread = ecg.float().std(dim=-1)
         level = torch.where(spread > 0, torch.log(spread / 0.1 + 0.1), 0.0)
-        return token + self.amplitude(level.to(token.dtype)).unsqueeze(1)
+        return self.amplitude(level.to(self.amplitude.weight.dtype)).unsqueeze(1)
 
     def forward(
         self, ecg: Tensor, noise: Tensor | None
@@ -161,7 +161,8 @@ class ECGEncoder(nn.Module):
         tokens = self.embed(ecg, mask if self.config.mask_before_positions else None)
         if keep is not None:
             tokens = tokens.gather(1, keep.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
-        tokens = torch.cat([self.class_tokens(ecg).to(tokens.dtype), tokens], dim=1)
+        class_token = self.class_token.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
+        tokens = torch.cat([class_token, tokens], dim=1) + self.level(ecg)
         return self.transform(tokens), mask, restore
 
     def encode_padded(self, ecg: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:

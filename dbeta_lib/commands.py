@@ -1,0 +1,252 @@
+"""What the `dbeta` command offers over data, pre-training and evaluation; see `cli.py`.
+
+Each command is a thin skin: it reads options, calls the library functions that the notebooks call
+too, and prints what came out.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dbeta_lib.errors import DBetaError, UsageError
+
+StorePath = Annotated[Path, typer.Argument(help="A prepared signal store.")]
+ModelPath = Annotated[Path, typer.Argument(help="A folder that save_pretrained wrote.")]
+OutPath = Annotated[Path, typer.Option("--out", help="Folder for result records.")]
+
+
+def prepare(
+    name: Annotated[str, typer.Argument(help="synthetic or ptb-xl.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="SRC DEST; for the synthetic cohort DEST alone.")
+    ],
+    hz: Annotated[int, typer.Option(help="Sampling rate of the store in Hz.")] = 100,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that read records.")] = 1,
+    report: Annotated[str, typer.Option(help="PTB-XL's texts: published or scp.")] = "published",
+    patients: Annotated[int, typer.Option(min=1, help="Size of the synthetic cohort.")] = 1334,
+    seed: Annotated[int, typer.Option(help="Of the synthetic cohort.")] = 0,
+) -> None:
+    """Turn a dataset, as it was downloaded, into a signal store.
+
+    Example: dbeta prepare ptb-xl ~/ptb-xl-1.0.3 stores/ptb-xl
+    """
+    from dbeta_lib.data import ensure_store, loader
+
+    loader(name)
+    wanted = 1 if name == "synthetic" else 2
+    if len(folders) != wanted:
+        form = "DEST" if wanted == 1 else "SRC DEST"
+        raise UsageError(f"prepare {name} takes {form}; {len(folders)} folders are given")
+    options = {"sampling_rate": hz}
+    if name == "synthetic":
+        options |= {"patients": patients, "seed": seed}
+    if name == "ptb-xl":
+        options["report"] = report
+    source = folders[0] if wanted == 2 else None
+    store = ensure_store(name, source, folders[-1], workers=workers, **options)
+    typer.echo(store.summary())
+
+
+def verify(store: StorePath) -> None:
+    """Read a whole store: is it what was prepared, do leads and patients hold?
+
+    Example: dbeta verify stores/ptb-xl
+    """
+    from dbeta_lib.data.checks import verify as check
+    from dbeta_lib.data.store import SignalStore
+
+    found = check(SignalStore.open(store))
+    typer.echo(f"{store}: {found['rows']} rows, as prepared; rows by split {found['split']}")
+    typer.echo(f"Einthoven residual in mV: {found['residual_mv']}")
+    typer.echo(f"records with a flat lead: {len(found['flat'])}")
+    for row in found["swapped"].itertuples():
+        typer.echo(f"{row.record_id}: {row.finding}")
+    if found["crossing"]:
+        raise DBetaError(f"patients on both sides of a split: {', '.join(found['crossing'][:10])}")
+
+
+def negatives(
+    store: StorePath,
+    embedder: Annotated[
+        str, typer.Option(help="tfidf, or a text encoder's hub name or folder.")
+    ] = "tfidf",
+    k: Annotated[int, typer.Option(min=1, help="Farthest reports kept for each.")] = 64,
+) -> None:
+    """Mine the farthest reports of every training report (N3S), beside the store.
+
+    Example: dbeta negatives stores/ptb-xl --embedder google/flan-t5-small
+    """
+    from dbeta_lib.data.store import SignalStore
+    from dbeta_lib.embedders import HubEmbedder, TfidfEmbedder
+    from dbeta_lib.n3s import ensure_table, hub_counts
+
+    chosen = TfidfEmbedder() if embedder == "tfidf" else HubEmbedder(embedder)
+    table = ensure_table(SignalStore.open(store), embedder=chosen, k=k)
+    serving = int((hub_counts(table) > 0).sum())
+    typer.echo(f"{serving} of {len(table.report_ids)} distinct reports ever serve as a negative")
+
+
+def pretrain(
+    store: StorePath,
+    out: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    preset: Annotated[str, typer.Option(help="mini, paper or released.")] = "mini",
+    switches: Annotated[str, typer.Option(help="paper, released or recommended.")] = "recommended",
+    steps: Annotated[int, typer.Option(min=1)] = 1500,
+    batch_size: Annotated[int, typer.Option(min=2)] = 64,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    seed: Annotated[int, typer.Option(help="Of weights, order, masks and negatives.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make batches.")] = 0,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Any field of the model's config: key=value.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there.")] = False,
+) -> None:
+    """Pre-train on a store's training split. Ends with 75 after SIGTERM, resumable.
+
+    Example: dbeta pretrain stores/ptb-xl runs/mine --steps 1500 --set mask_ratio=0.75
+    """
+    from dbeta_lib.config import DBetaConfig
+    from dbeta_lib.data.store import SignalStore
+    from dbeta_lib.training.loop import pretrain as train
+    from dbeta_lib.training.start import build_model
+
+    opened = SignalStore.open(store)
+    overrides = dict(_setting(text) for text in setting or [])
+    model = build_model(DBetaConfig.preset(preset, switches, **overrides), opened, seed)
+    summary = train(
+        model, opened, out, steps=steps, batch_size=batch_size, lr=lr, seed=seed, workers=workers,
+        resume=resume, fresh=fresh,
+    )  # fmt: skip
+    losses = ", ".join(f"{name} {value:.3f}" for name, value in summary.losses.items())
+    typer.echo(f"{summary.model}: {summary.steps} steps, {losses}")
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """`"mask_ratio=0.5"` -> ("mask_ratio", 0.5); what is no number, true or false stays text."""
+    import json
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set takes key=value, not '{text}'")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def zero_shot(
+    model: ModelPath,
+    store: StorePath,
+    task: Annotated[str, typer.Option(help="A label task of the store.")],
+    style: Annotated[str, typer.Option(help="Prompts: name, description or ensemble.")] = "ensemble",
+    languages: Annotated[str, typer.Option(help="Of the prompts, as en or de,en.")] = "en",
+    prompts: Annotated[Path | None, typer.Option(help="Your own prompts, JSON by class.")] = None,
+    out: OutPath = Path("results"),
+) -> None:
+    """Score the test split for classes that are only described.
+
+    Example: dbeta zero-shot runs/mine/model stores/ptb-xl --task super --languages de,en
+    """
+    from dbeta_lib.data.store import SignalStore
+    from dbeta_lib.evaluation.prompts import digest, read_own, select
+    from dbeta_lib.evaluation.records import encoder_facts, from_zero_shot, store_facts
+    from dbeta_lib.evaluation.zero_shot import zero_shot as measure
+    from dbeta_lib.model import DBeta
+
+    loaded, opened = DBeta.from_pretrained(model), SignalStore.open(store)
+    texts = (
+        read_own(prompts)
+        if prompts
+        else select(opened.meta["name"], task, style, languages.split(","))
+    )
+    measured = measure(loaded, opened, task, texts)
+    variant = f"{prompts.name if prompts else f'{style} {languages}'} ({digest(texts)[:8]})"
+    facts = encoder_facts(loaded) | store_facts(opened) | {"provenance": _seen(model, opened)}
+    path = from_zero_shot(measured, **facts, encoder=str(model), variant=variant).save(out)
+    typer.echo(measured.table().to_string(float_format="%.3f"))
+    typer.echo(f"macro AUC {measured.interval}; record: {path}")
+
+
+def probe(
+    model: ModelPath,
+    store: StorePath,
+    task: Annotated[str, typer.Option(help="A label task of the store.")],
+    draws: Annotated[int, typer.Option(min=1, help="Draws of each share of labels.")] = 5,
+    out: OutPath = Path("results"),
+) -> None:
+    """Linear probe at 1, 10 and 100 % of the labels, beside the same network untrained.
+
+    Example: dbeta probe runs/mine/model stores/ptb-xl --task super
+    """
+    from dbeta_lib.data.store import SignalStore
+    from dbeta_lib.evaluation.baselines import random_encoder
+    from dbeta_lib.evaluation.features import extract
+    from dbeta_lib.evaluation.probe import linear_probe
+    from dbeta_lib.evaluation.records import encoder_facts, from_probe, store_facts
+    from dbeta_lib.model import DBeta
+
+    loaded, opened = DBeta.from_pretrained(model), SignalStore.open(store)
+    records = opened.records
+    for name, encoder in ((str(model), loaded), ("untrained", random_encoder(loaded.config, 0))):
+        probes = linear_probe(
+            extract(encoder, opened), opened.labels(task), records["split"],
+            seeds=range(draws), patients=records["patient_id"], valid=opened.labels_valid(task),
+        )  # fmt: skip
+        facts = encoder_facts(encoder) | store_facts(opened) | {"encoder": name, "task": task}
+        if encoder is loaded:
+            facts["provenance"] = _seen(model, opened)
+        for measured in probes:
+            from_probe(measured, **facts).save(out)
+            typer.echo(f"{name}, {measured.n_train} labelled records: {measured.interval}")
+
+
+def _seen(model: Path, store):
+    """Provenance of a model folder as far as the run beside it tells."""
+    from dbeta_lib.evaluation.records import provenance
+    from dbeta_lib.evaluation.results import Provenance
+    from dbeta_lib.training.settings import Summary
+
+    summary = model.parent / "summary.json"
+    if not summary.is_file():
+        return Provenance(("unknown",), note="no summary.json beside the model: data not known")
+    trained_on = Summary.open(summary).identity["store"]
+    if trained_on != store.fingerprint:
+        return Provenance((f"another store {trained_on[:12]}",), note="compare the stores' patients")
+    train = store.rows("train")
+    return provenance(store, store.rows("test"), [(store, train)], train)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of result records.")],
+    keep: Annotated[
+        Path | None, typer.Option(help="Copy the records there, for the README to quote.")
+    ] = None,
+) -> None:
+    """Print all results of a folder as a Markdown table.
+
+    Example: dbeta report runs/demo/results --keep benchmarks/results/demo
+    """
+    from dbeta_lib.evaluation.results import load_all, table
+
+    if not folder.is_dir():
+        raise DBetaError(f"{folder} is no folder; give the results folder of a run")
+    typer.echo(table(load_all(folder)))
+    if keep:
+        keep.mkdir(parents=True, exist_ok=True)
+        for path in sorted(folder.glob("*.json")):
+            shutil.copyfile(path, keep / path.name)
+        typer.echo(f"copied to {keep}", err=True)
+
+
+COMMANDS = {
+    "prepare": prepare,
+    "verify": verify,
+    "negatives": negatives,
+    "pretrain": pretrain,
+    "zero-shot": zero_shot,
+    "probe": probe,
+    "report": report,
+}
