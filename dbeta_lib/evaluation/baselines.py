@@ -82,7 +82,7 @@ def measure(ecg: np.ndarray, sampling_rate: int) -> np.ndarray:
 
 
 def find_beats(ecg: np.ndarray, sampling_rate: int) -> np.ndarray:
-    """Samples of the QRS complexes of one ECG `[12, T]`, by the energy of all leads in 5-20 Hz."""
+    """Samples of the R peaks of one ECG `[12, T]`: where all leads have energy in 5-20 Hz."""
     if ecg.shape[1] < sampling_rate:
         return np.zeros(0, dtype=int)
     band = butter(2, (5, 20), btype="bandpass", fs=sampling_rate, output="sos")
@@ -92,7 +92,16 @@ def find_beats(ecg: np.ndarray, sampling_rate: int) -> np.ndarray:
     height = 0.35 * np.quantile(smooth, 0.98)
     if height <= 1e-6:
         return np.zeros(0, dtype=int)
-    return find_peaks(smooth, height=height, distance=max(1, round(0.25 * sampling_rate)))[0]
+    peaks = find_peaks(smooth, height=height, distance=max(1, round(0.25 * sampling_rate)))[0]
+    reach = round(0.06 * sampling_rate)
+    return np.array([_r_peak(ecg, peak, reach) for peak in peaks], dtype=int)
+
+
+def _r_peak(ecg: np.ndarray, peak: int, reach: int) -> int:
+    """The sample within `reach` of a complex's energy peak where the leads are farthest out."""
+    start = max(0, peak - reach)
+    part = ecg[:, start : peak + reach + 1]
+    return start + int(np.abs(part - np.median(part, axis=1, keepdims=True)).sum(axis=0).argmax())
 
 
 def _window(beats: np.ndarray, start: float, end: float, sampling_rate: int) -> np.ndarray:
