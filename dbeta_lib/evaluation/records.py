@@ -51,7 +51,7 @@ def provenance(
     """
     signals = reports = train_reports = derived = False
     for other, rows in pretrained:
-        derived |= reports_read and _options(other).get("report") == "scp"
+        derived |= reports_read and bool(other.reports_from_labels)
         if other.meta["name"] != store.meta["name"]:
             continue
         seen = other.records.iloc[rows]
@@ -64,10 +64,6 @@ def provenance(
             train_reports |= bool(ids.isin(told["record_id"]).any())
     names = tuple(f"{other.meta['name']} {other.fingerprint[:12]}" for other, _ in pretrained)
     return Provenance(names, signals, reports, train_reports, derived, note)
-
-
-def _options(store) -> dict:
-    return store.meta.get("preparation", {}).get("options", {})
 
 
 def from_probe(probe: Probe, **facts: Any) -> Result:

@@ -1,0 +1,131 @@
+"""A record comes back as it was saved; whatever is wrong with a file is said by its name."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dbeta_lib.errors import DBetaError
+from dbeta_lib.evaluation import results
+from dbeta_lib.evaluation.results import Provenance, Result
+
+RESULT = Result(
+    encoder="D-BETA mini", data="ptb-xl", store_fingerprint="abc", task="super",
+    protocol="linear probe", metric="macro_auc", value=0.8, low=0.78, high=0.82, n=386,
+    weights_hash="w", switches="paper", label_fraction=0.01, n_train=13, seeds=(0, 1, 2),
+    sd=0.02, k=5, k_used=4, excluded_classes=("HYP",), per_class={"MI": {"auc": 0.7}},
+    provenance=Provenance(("ptb-xl abc",), False, False, True), wall_time_s=1.5,
+)  # fmt: skip
+
+
+def test_a_record_comes_back_as_it_was_saved(tmp_path):
+    path = RESULT.save(tmp_path)
+    assert results.load(path) == RESULT
+    assert path.name.startswith("d-beta-mini-ptb-xl-super-linear-probe-macro-auc-1pc-12leads-")
+
+
+def test_a_rerun_replaces_its_record_and_another_experiment_does_not(tmp_path):
+    RESULT.save(tmp_path)
+    replace(RESULT, value=0.9, low=0.8, high=0.95, wall_time_s=9, date="2026-11-21").save(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    for change in (
+        {"label_fraction": 0.1}, {"weights_hash": "v"}, {"lead_subset": "2"}, {"task": "sub"},
+        {"variant": "description en 01234567"}, {"pretraining_seed": 1}, {"seeds": (0,)},
+        {"protocol": "k-NN probe"}, {"against": "random", "metric": "macro_auc_gain"},
+    ):  # fmt: skip
+        replace(RESULT, **change).save(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 10
+
+
+def test_what_does_not_exist_is_null_in_the_file_and_nan_when_read(tmp_path):
+    path = replace(RESULT, low=np.nan, high=float("nan"), sd=float("nan")).save(tmp_path)
+    assert "NaN" not in path.read_text()
+    back = results.load(path)
+    assert np.isnan(back.low) and np.isnan(back.high) and back.sd is None
+
+
+def test_numpy_values_are_written_as_plain_numbers(tmp_path):
+    path = replace(RESULT, value=np.float32(0.5), n=np.int64(7), seeds=(np.int64(3),)).save(
+        tmp_path
+    )
+    back = results.load(path)
+    assert (back.value, back.n, back.seeds) == (0.5, 7, (3,))
+
+
+def test_all_records_of_a_folder_make_one_frame(tmp_path):
+    RESULT.save(tmp_path)
+    replace(RESULT, encoder="random", provenance=Provenance()).save(tmp_path)
+    replace(RESULT, encoder="other", provenance=Provenance(("mimic 0",))).save(tmp_path)
+    frame = results.load_all(tmp_path)
+    assert dict(zip(frame["encoder"], frame["domain"], strict=True)) == {
+        "D-BETA mini": "in-domain", "random": "untrained", "other": "out-of-domain",
+    }  # fmt: skip
+    assert list(frame["file"]) == sorted(frame["file"])
+    assert frame["per_class"][0] == {"MI": {"auc": 0.7}}
+
+
+def test_an_empty_folder_is_an_empty_frame_and_an_absent_one_a_sentence(tmp_path):
+    frame = results.load_all(tmp_path)
+    assert frame.empty and "value" in frame.columns and results.table(frame) == "no results"
+    with pytest.raises(DBetaError, match=r"nowhere is not there"):
+        results.load_all(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda v: v.pop("task"), "no field 'task'"),
+        (lambda v: v.update(vale=1), "unknown field 'vale'; did you mean 'value'"),
+        (lambda v: v["provenance"].pop("stores"), "no field 'stores'"),
+        (lambda v: v["provenance"].update(seen=True), "unknown field 'seen'"),
+        (lambda v: v.update(provenance=[]), "provenance"),
+        (lambda v: v.update(value=80.0), "value is 80.0, outside 0..1"),
+        (lambda v: v.update(n="many"), "n is 'many', no number"),
+        (lambda v: v.update(encoder=""), "encoder is empty"),
+        (lambda v: v.update(format=99), "format 99"),
+    ],
+)
+def test_a_damaged_record_is_named_with_what_is_wrong(tmp_path, damage, said):
+    path = RESULT.save(tmp_path)
+    values = json.loads(path.read_text())
+    damage(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(DBetaError, match=said) as error:
+        results.load_all(tmp_path)
+    assert path.name in str(error.value)
+
+
+def test_broken_json_and_other_json_are_named_too(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(DBetaError, match=r"a\.json is damaged"):
+        results.load_all(tmp_path)
+    (tmp_path / "a.json").write_text("[1]")
+    with pytest.raises(DBetaError, match=r"a\.json is no result record"):
+        results.load_all(tmp_path)
+
+
+def test_nothing_impossible_can_be_saved(tmp_path):
+    with pytest.raises(DBetaError, match=r"outside 0\.\.1"):
+        replace(RESULT, value=80.3).save(tmp_path)
+    assert not list(tmp_path.iterdir())
+    replace(RESULT, metric="macro_auc_gain", value=-0.1, low=-0.2, high=0.0).save(tmp_path)
+
+
+def test_the_table_sorts_by_task_labels_and_domain_and_tells_all(tmp_path):
+    replace(RESULT, encoder="random", value=0.6, low=0.5, high=0.7,
+            provenance=Provenance()).save(tmp_path)  # fmt: skip
+    replace(RESULT, label_fraction=1.0, n_train=1357, sd=None).save(tmp_path)
+    RESULT.save(tmp_path)
+    lines = results.table(results.load_all(tmp_path)).splitlines()
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in lines]
+    assert [(c[3], c[5]) for c in cells[2:]] == [
+        ("1 % (13)", "D-BETA mini"), ("1 % (13)", "random"), ("100 % (1357)", "D-BETA mini"),
+    ]  # fmt: skip
+    assert cells[2][7] == "0.800 [0.780, 0.820]" and cells[2][8] == "0.020"
+    assert cells[2][10] == "4/5" and cells[3][11] == "untrained"
+
+
+def test_versions_name_the_kit_and_its_libraries():
+    found = results.versions()
+    assert found["numpy"] == np.__version__ and set(found) == {"dbeta", *results.LIBRARIES}
