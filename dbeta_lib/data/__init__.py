@@ -40,6 +40,8 @@ def ensure_store(
     """
     module = loader(name)
     given = _with_defaults(module, name, options)
+    if source is None and hasattr(module, "source_checksum"):
+        raise UsageError(f"{name} is read from a folder; name it")
     if source is not None and not Path(source).is_dir():
         raise UsageError(f"{source} is no folder; name the folder of {name}")
     why = _why_prepare(module, name, source, Path(dest), given)

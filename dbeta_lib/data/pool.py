@@ -57,7 +57,8 @@ def _parallel(function: Callable, jobs: Sequence[Any], workers: int) -> Iterator
                 yield from waiting.pop(0).result()
         except BrokenProcessPool as error:
             raise DBetaError(
-                "a worker process was killed (out of memory?); rerun with fewer workers"
+                "a worker process ended early: memory ran out, or a script without "
+                "`if __name__ == '__main__':` started it; rerun with workers=1"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
