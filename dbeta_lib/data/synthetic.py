@@ -26,11 +26,10 @@ from dbeta_lib.data.pool import ordered_map
 from dbeta_lib.data.signals import Record, Signal
 from dbeta_lib.data.splits import split_by_patient
 from dbeta_lib.data.store import SignalStore
-from dbeta_lib.data.synthetic_beats import Beats, build_beats, has_strain, t_place
+from dbeta_lib.data.synthetic_beats import Beats, build_beats
 from dbeta_lib.data.synthetic_patients import (
     EXTRAS,
     FIBRILLATION,
-    LBBB,
     MORPHOLOGIES,
     PAC,
     PVC,
@@ -41,6 +40,7 @@ from dbeta_lib.data.synthetic_patients import (
     draw_patients,
     draw_visits,
 )
+from dbeta_lib.data.synthetic_repolarisation import has_strain, t_place
 from dbeta_lib.data.synthetic_reports import Findings, write_report
 from dbeta_lib.data.synthetic_rhythm import (
     ATRIAL_BEAT,
@@ -163,16 +163,14 @@ def _make(
     extras = _seen_extras(visits, rhythm)
     labels = _labels(visits, extras)
     words = rng(seed, "synthetic-report", chunk)
-    reports = [
-        write_report(words, found) for found in _findings(people, visits, extras, rate)
-    ]
+    reports = [write_report(words, found) for found in _findings(people, visits, extras, rate)]
     records = _records(people, visits, beats, rate, reports, first=chunk * _CHUNK, each=each)
     keep = min(patients - chunk * _CHUNK, _CHUNK) * each
     return ecg[:keep], records[:keep], labels[:keep]
 
 
 def _seen_extras(visits: Visits, rhythm: Rhythm) -> np.ndarray:
-    """bool `[n, 3]`: the block as drawn, ectopic beats only where one lies well within the record."""
+    """bool `[n, 3]`: the block as drawn, ectopic beats where one lies well within the record."""
     inside = (rhythm.times > 0.5) & (rhythm.times < SECONDS - 0.4)
     extras = visits.extras.copy()
     extras[:, PVC] = (inside & (rhythm.kind == VENTRICULAR_BEAT)).any(axis=1)
@@ -190,14 +188,10 @@ def _labels(visits: Visits, extras: np.ndarray) -> pd.DataFrame:
 def _findings(
     people: Patients, visits: Visits, extras: np.ndarray, rate: np.ndarray
 ) -> list[Findings]:
-    strain, place = has_strain(people, visits), t_place(people, visits)
-    return [
-        Findings(
-            int(visits.rhythm[i]), float(rate[i]), extras[i], visits.shows[i], visits.severity[i],
-            bool(strain[i]), int(place[i]),
-        )  # fmt: skip
-        for i in range(len(rate))
-    ]
+    people = people.take(visits.patient)
+    strain, place = has_strain(people, visits), t_place(people)
+    columns = (visits.rhythm, rate, extras, visits.shows, visits.severity, strain, place)
+    return [Findings(*row) for row in zip(*columns, strict=True)]
 
 
 def _records(

@@ -39,7 +39,7 @@ LBBB, RBBB, LVH, ANTERIOR, INFERIOR, ST_DOWN, T_DOWN, LONG_QT, LEFT_AXIS = range
 # What patients have, and how many in a hundred; two at once where medicine knows the combination
 # and a report names both.
 COMBINATIONS = (
-    ((), 37.0),
+    ((), 44.0),
     ((LBBB,), 7.0),
     ((RBBB,), 4.5),
     ((LVH,), 6.0),
@@ -67,17 +67,20 @@ COMBINATIONS = (
     ((ST_DOWN, LEFT_AXIS), 1.0),
     ((T_DOWN, LONG_QT), 1.2),
 )
-# Probability that a record shows what its patient has: scars and bundles stay, ST and T come and go.
+# Probability that a record shows what its patient has: scars and bundle branch blocks stay, ST and
+# T come and go.
 PERSISTENCE = (0.98, 0.97, 0.97, 0.97, 0.96, 0.75, 0.80, 0.80, 0.95)
 # Underlying rhythm of a record by the patient's tendency: none, fibrillation, flutter.
 RHYTHM_SHARES = (
-    (0.66, 0.17, 0.17, 0.00, 0.00),
+    (0.68, 0.16, 0.16, 0.00, 0.00),
     (0.18, 0.05, 0.05, 0.68, 0.04),
     (0.16, 0.05, 0.05, 0.10, 0.64),
 )
 TENDENCY_SHARES = (0.72, 0.15, 0.13)
-# Share of patients who ever show it, and of their records that do.
-EXTRA_SHARES = ((0.13, 0.80), (0.17, 0.68), (0.18, 0.68))
+# Mean log gain of I, II, V1..V6: against PTB-XL, Dower's matrix makes I small and V1 large.
+_LEAD_GAIN = (0.12, 0.0, -0.18, 0.0, 0.0, 0.0, 0.0, 0.0)
+# Share of patients who ever show it (each has at most one), and of their records that do.
+EXTRA_SHARES = ((0.15, 0.85), (0.16, 0.72), (0.17, 0.72))
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class Patients:
     pr: np.ndarray  # ms, without block
     long_pr: np.ndarray  # ms, with first degree block
     qrs: np.ndarray  # ms, without bundle branch block
+    late: np.ndarray  # share of a right bundle branch block that is a normal variant
     broad_qrs: np.ndarray  # ms, with bundle branch block
     qtc: np.ndarray  # ms, without prolongation
     long_qtc: np.ndarray  # ms, with prolongation
@@ -107,6 +111,10 @@ class Patients:
     has: np.ndarray  # bool [P, 9] morphologies
     tendency: np.ndarray  # 0 none, 1 fibrillation, 2 flutter
     extras: np.ndarray  # bool [P, 3]
+
+    def take(self, who: np.ndarray) -> "Patients":
+        """The same arrays, row i that of patient `who[i]`."""
+        return Patients(**{name: value[who] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -122,39 +130,42 @@ class Visits:
 
 
 def draw_patients(rng: np.random.Generator, n: int) -> Patients:
-    """`n` patients; the shares of COMBINATIONS, TENDENCY_SHARES and EXTRA_SHARES hold on average."""
+    """`n` patients; on average the shares of COMBINATIONS, TENDENCY_SHARES, EXTRA_SHARES hold."""
     kinds, weights = zip(*COMBINATIONS, strict=True)
     kind = rng.choice(len(kinds), size=n, p=np.array(weights) / sum(weights))
     has = np.zeros((n, len(MORPHOLOGIES)), dtype=bool)
     for row, k in enumerate(kind):
         has[row, list(kinds[k])] = True
-    extra_share = np.array([share for share, _ in EXTRA_SHARES])
+    extra_share = [share for share, _ in EXTRA_SHARES]
+    kind_of_extra = rng.choice(len(EXTRAS) + 1, size=n, p=[*extra_share, 1 - sum(extra_share)])
     age = np.clip(rng.normal(55 + 6 * has.sum(axis=1), 16), 18, 95).round()
     sex = (rng.random(n) < 0.48).astype(int)
+    slow = np.where(rng.random(n) < 0.07, rng.uniform(6, 14, n), 0.0)  # nonspecific delay, ms
     return Patients(
         age=age,
         sex=sex,
-        angles=rng.normal((0, 0, 0), (15, 13, 9), (n, 3)) - np.array([0.25, 0, 0]) * (age - 60)[:, None],
-        repolarisation=rng.normal(0, (10, 14, 8), (n, 3)),
+        angles=rng.normal(0, (17, 18, 11), (n, 3)) - np.array([0.25, 0, 0]) * (age - 60)[:, None],
+        repolarisation=rng.normal(0, (14, 18, 12), (n, 3)),
         atria=rng.normal(0, (14, 14, 10), (n, 3)),
         qrs_noise=rng.standard_normal((n, 10, 3)),
         st_noise=rng.standard_normal((n, 6, 3)),
-        gains=np.exp(rng.normal((0.02, -0.03, 0.0), (0.26, 0.22, 0.33), (n, 3))),
-        lead_gain=np.exp(rng.normal((0.12, 0, -0.18) + (0,) * 5, (0.16, 0.05) + (0.17,) * 6, (n, 8))),
-        electrode_shift=rng.normal(0, 0.3, n),
+        gains=np.exp(rng.normal((-0.08, 0.07, 0.10), (0.28, 0.22, 0.35), (n, 3))),
+        lead_gain=np.exp(rng.normal(_LEAD_GAIN, (0.18, 0.08) + (0.20,) * 6, (n, 8))),
+        electrode_shift=rng.normal(0, 0.4, n),
         pr=np.clip(rng.normal(153, 20, n), 112, 194),
         long_pr=212 + np.minimum(rng.gamma(1.7, 24, n), 130),
-        qrs=np.clip(rng.normal(90, 8, n) - 4 * sex, 70, 108),
+        qrs=np.clip(rng.normal(89, 8, n) - 4 * sex, 70, 104) + slow,
+        late=np.where(rng.random(n) < 0.12, rng.uniform(0.1, 0.35, n), 0.0),
         broad_qrs=np.clip(rng.normal(143, 12, n), 123, 176),
         qtc=np.clip(rng.normal(404, 17, n) + 8 * sex, 360, 446),
-        long_qtc=482 + np.minimum(rng.gamma(1.8, 20, n), 110),
-        axis=np.stack([rng.uniform(-20, -5, n), rng.uniform(-68, -36, n)], axis=1),
+        long_qtc=476 + np.minimum(rng.gamma(1.8, 20, n), 110),
+        axis=np.stack([rng.uniform(-27, -5, n), rng.uniform(-70, -33, n)], axis=1),
         ectopic=rng.standard_normal((n, 7)),
         subtype=rng.random((n, len(MORPHOLOGIES))),
         severity=rng.beta(1.7, 1.7, (n, len(MORPHOLOGIES))),
         has=has,
         tendency=rng.choice(3, size=n, p=TENDENCY_SHARES),
-        extras=rng.random((n, len(EXTRAS))) < extra_share,
+        extras=kind_of_extra[:, None] == np.arange(len(EXTRAS)),
     )
 
 

@@ -32,14 +32,28 @@ from dbeta_lib.data.synthetic_patients import (
 )
 
 _RHYTHM = {
-    SINUS: ("sinus rhythm", "normal sinus rhythm", "sinus rhythm, rate normal", "regular sinus rhythm"),
+    SINUS: (
+        "sinus rhythm",
+        "normal sinus rhythm",
+        "sinus rhythm, rate normal",
+        "regular rhythm",
+    ),
     BRADYCARDIA: ("sinus bradycardia", "sinus rhythm, slow rate", "bradycardia, sinus origin"),
     TACHYCARDIA: ("sinus tachycardia", "sinus rhythm, rapid rate", "tachycardia, sinus origin"),
-    FIBRILLATION: ("atrial fibrillation", "atrial fibrillation, irregular ventricular response", "afib"),
+    FIBRILLATION: (
+        "atrial fibrillation",
+        "atrial fibrillation, irregular rr",
+        "afib",
+    ),
     FLUTTER: ("atrial flutter", "atrial flutter waves present", "flutter of the atria"),
 }
 _EXTRA = {
-    BLOCK: ("first degree av block", "1st degree a-v block", "prolonged pr interval", "long pr interval"),
+    BLOCK: (
+        "first degree av block",
+        "1st degree a-v block",
+        "prolonged pr interval",
+        "long pr",
+    ),
     PVC: (
         "premature ventricular contractions",
         "ventricular premature complexes",
@@ -123,19 +137,19 @@ def write_report(rng: np.random.Generator, found: Findings) -> str:
     """One report: statements joined with ". ", rhythm first, conclusion last."""
     shown = [m for m in _ORDER if found.shows[m]]
     middle = [_morphology(rng, m, found) for m in shown]
-    if len(middle) > 1 and rng.random() < 0.12:
+    if len(middle) > 1 and rng.random() < 0.03:
         middle = middle[::-1]
     statements = _rhythm(rng, found) + middle
-    if rng.random() < 0.04:
+    if rng.random() < 0.02:
         allowed = [text for text, absent in _DENIALS if not found.shows[list(absent)].any()]
         if allowed:
             statements.append(_pick(rng, allowed))
-    if rng.random() < 0.015:
+    if rng.random() < 0.008:
         statements.insert(1, f"ventricular rate {round(found.rate)} bpm")
     return join_statements([*statements, _conclusion(rng, found, bool(shown))])
 
 
-def _pick(rng: np.random.Generator, texts: tuple[str, ...] | list[str], power: float = 2.2) -> str:
+def _pick(rng: np.random.Generator, texts: tuple[str, ...] | list[str], power: float = 4.2) -> str:
     """One of the texts, the k-th with weight k^-power."""
     weights = np.arange(1, len(texts) + 1) ** -power
     return texts[int(np.searchsorted(np.cumsum(weights / weights.sum()), rng.random()))]
@@ -143,28 +157,28 @@ def _pick(rng: np.random.Generator, texts: tuple[str, ...] | list[str], power: f
 
 def _rhythm(rng: np.random.Generator, found: Findings) -> list[str]:
     rhythm = _pick(rng, _RHYTHM[found.rhythm])
-    if found.rhythm in (FIBRILLATION, FLUTTER) and rng.random() < 0.3:
+    if found.rhythm in (FIBRILLATION, FLUTTER) and rng.random() < 0.08:
         if found.rate > 100:
             rhythm += " with rapid ventricular response"
         elif found.rate < 60:
             rhythm += " with slow ventricular response"
     extras = [_pick(rng, _EXTRA[e]) for e in (BLOCK, PVC, PAC) if found.extras[e]]
-    if extras and rng.random() < 0.35:
+    if extras and rng.random() < 0.08:
         return [f"{rhythm} with {extras[0]}", *extras[1:]]
     return [rhythm, *extras]
 
 
 def _morphology(rng: np.random.Generator, finding: int, found: Findings) -> str:
     severity = found.severity[finding]
-    hedge = 0.45 if severity < 0.25 else 0.12 if severity < 0.6 else 0.0
+    hedge = 0.30 if severity < 0.25 else 0.03 if severity < 0.6 else 0.0
     if finding in _HEDGED and rng.random() < hedge:
         return _pick(rng, _HEDGED[finding])
     grade = "mild " if severity < 0.3 else "moderate " if severity < 0.7 else "marked "
-    if rng.random() < 0.75:
+    if rng.random() < 0.88:
         grade = ""
     text = _pick(rng, _MORPHOLOGY[finding])
     text = text.format(grade=grade, place=_PLACES[found.t_place])
-    if finding == LVH and found.strain and rng.random() < 0.5:
+    if finding == LVH and found.strain and rng.random() < 0.2:
         text += f" {_pick(rng, _STRAIN)}"
     return text
 
@@ -172,9 +186,9 @@ def _morphology(rng: np.random.Generator, finding: int, found: Findings) -> str:
 def _conclusion(rng: np.random.Generator, found: Findings, morphology: bool) -> str:
     if not morphology and found.rhythm == SINUS and not found.extras.any():
         return _pick(rng, ("normal ecg", "ecg within normal limits", "no abnormality"))
-    if rng.random() < 0.2:
+    if rng.random() < 0.04:
         return ""
     mild = found.severity[found.shows].max(initial=0) < 0.3
     if not morphology and found.rhythm in (SINUS, BRADYCARDIA, TACHYCARDIA):
-        return _pick(rng, ("otherwise normal ecg", "borderline ecg", "abnormal ecg"), 1.2)
-    return _pick(rng, ("abnormal ecg", "borderline ecg"), 1.0 if mild else 5.0)
+        return _pick(rng, ("otherwise normal ecg", "borderline ecg", "abnormal ecg"), 2.0)
+    return _pick(rng, ("abnormal ecg", "borderline ecg"), 3.0 if mild else 9.0)

@@ -32,7 +32,9 @@ class Rhythm:
     flutter_start: np.ndarray  # [n] s, a time at which a flutter wave begins
 
 
-def draw_rhythm(rng: np.random.Generator, visits: Visits, age: np.ndarray, seconds: float) -> Rhythm:
+def draw_rhythm(
+    rng: np.random.Generator, visits: Visits, age: np.ndarray, seconds: float
+) -> Rhythm:
     """Beat times of each record; `age` `[n]` in years (the young breathe more arrhythmia)."""
     n = len(visits.rate)
     mean = 60.0 / np.where(np.isnan(visits.rate), 75.0, visits.rate)
@@ -80,7 +82,7 @@ def heart_rate(rhythm: Rhythm, seconds: float) -> np.ndarray:
 
 
 def _sinus_variation(rng: np.random.Generator, mean: np.ndarray, age: np.ndarray) -> np.ndarray:
-    """Factors around 1: breathing, slow waves and a little beat-to-beat noise, less in tachycardia."""
+    """Factors around 1: breathing and slow waves, less in tachycardia."""
     n = len(mean)
     calm = np.clip(mean, 0.4, 1.2) / 0.85
     breathing = rng.uniform(0.16, 0.33, n)
@@ -88,7 +90,9 @@ def _sinus_variation(rng: np.random.Generator, mean: np.ndarray, age: np.ndarray
     slow = rng.normal(0, 0.014, (n, _BEATS)) * calm[:, None]
     slow = np.cumsum(slow, axis=1) * 0.5
     slow -= slow.mean(axis=1, keepdims=True)
-    phase = 2 * np.pi * (breathing * mean)[:, None] * np.arange(_BEATS) + rng.uniform(0, 6.3, (n, 1))
+    phase = 2 * np.pi * (breathing * mean)[:, None] * np.arange(_BEATS) + rng.uniform(
+        0, 6.3, (n, 1)
+    )
     return np.clip(1 + depth[:, None] * np.sin(phase) + slow, 0.82, 1.2)
 
 
@@ -115,13 +119,13 @@ def _choose(
     Each wanted record has at least one inside; never two in a row.
     """
     n = len(times)
-    pattern = rng.choice(3, size=n, p=[0.12, 0.10, 0.78])
+    pattern = rng.choice(3, size=n, p=[0.07, 0.07, 0.86])
     every = np.array([2, 3, 1])[pattern]
     regular = (np.arange(_BEATS) + rng.integers(0, 3, n)[:, None]) % every[:, None] == 0
     inside = (times > 0.9) & (times < seconds - 0.9)
     score = rng.random((n, _BEATS)) * inside
     rank = (-score).argsort(axis=1).argsort(axis=1)
-    here_and_there = rank < rng.choice([1, 2, 3, 4], size=n, p=[0.3, 0.3, 0.25, 0.15])[:, None]
+    here_and_there = rank < rng.choice([1, 2, 3, 4], size=n, p=[0.4, 0.3, 0.2, 0.1])[:, None]
     chosen = np.where((pattern < 2)[:, None], regular, here_and_there & inside)
     for beat in range(1, _BEATS):
         chosen[:, beat] &= ~chosen[:, beat - 1]

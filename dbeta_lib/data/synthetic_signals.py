@@ -9,7 +9,7 @@ import numpy as np
 from dbeta_lib.data.synthetic_beats import Beats, Wave
 from dbeta_lib.data.synthetic_noise import electrode_noise, electrodes_to_leads, resample
 from dbeta_lib.data.synthetic_patients import FIBRILLATION, Patients, Visits
-from dbeta_lib.data.synthetic_rhythm import ATRIAL_BEAT, SINUS_BEAT, VENTRICULAR_BEAT, Rhythm
+from dbeta_lib.data.synthetic_rhythm import ATRIAL_BEAT, VENTRICULAR_BEAT, Rhythm
 from dbeta_lib.data.synthetic_vectors import lead_matrix
 
 MODEL_RATE = 500  # Hz
@@ -28,7 +28,7 @@ def render(
     """int16 microvolts `[n, 12, seconds * sampling_rate]` in the order of LEADS."""
     n, samples = len(visits.rate), int(seconds * MODEL_RATE) + 2 * _PAD
     heart = np.zeros((n, 3, samples))
-    breath = 1 + 0.035 * np.sin(
+    breath = 1 + 0.045 * np.sin(
         2 * np.pi * rng.uniform(0.16, 0.36, (n, 1)) * rhythm.times + rng.uniform(0, 6.3, (n, 1))
     )
     narrow = rhythm.kind != VENTRICULAR_BEAT
@@ -102,29 +102,31 @@ def _add_atrial_waves(
 def _fibrillation_waves(rng: np.random.Generator, t: np.ndarray, n: int) -> np.ndarray:
     """`[n, 3, T]` mV: two wandering oscillations of 4.5 to 8 Hz, largest towards V1."""
     waves = np.zeros((n, 3, len(t)))
-    amplitude = 0.045 * np.exp(rng.normal(0, 0.5, n))
+    amplitude = 0.036 * np.exp(rng.normal(0, 0.5, n))
     for share in (1.0, 0.6):
         hertz = rng.uniform(4.5, 8.0, (n, 1))
         drift = sum(
             rng.uniform(0.3, 1.1, (n, 1)) * np.sin(2 * np.pi * f * t + rng.uniform(0, 6.3, (n, 1)))
             for f in (0.23, 0.61, 1.3)
         )
-        swell = 1 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.2, 0.9, (n, 1)) * t + rng.uniform(0, 6.3, (n, 1)))
+        swell = 1 + 0.5 * np.sin(
+            2 * np.pi * rng.uniform(0.2, 0.9, (n, 1)) * t + rng.uniform(0, 6.3, (n, 1))
+        )
         angle = 2 * np.pi * hertz * t + drift
         form = np.sin(angle) + 0.3 * np.sin(2 * angle + 0.6)
-        direction = np.array([-0.3, 0.45, -0.8]) + 0.35 * rng.standard_normal((n, 3))
+        direction = np.array([-0.3, 0.30, -0.8]) + 0.28 * rng.standard_normal((n, 3))
         waves += share * (amplitude[:, None] * swell * form)[:, None, :] * direction[:, :, None]
     return waves
 
 
 def _flutter_waves(rng: np.random.Generator, phase: np.ndarray) -> np.ndarray:
-    """`[n, 3, T]` mV: saw teeth, slowly down and quickly up in II, III and aVF; one in five reversed."""
+    """`[n, 3, T]` mV: saw teeth, slowly down, quickly up in II, III, aVF; one in five reversed."""
     n = len(phase)
     angle = 2 * np.pi * phase
     saw = sum(np.sin(k * angle + 0.25 * (k - 1)) * 0.9**k / k for k in (1, 2, 3, 4))
     second = np.cos(angle)
     sign = np.where(rng.random(n) < 0.2, -1.0, 1.0)
-    size = 0.13 * np.exp(rng.normal(0, 0.35, n)) * sign
+    size = 0.10 * np.exp(rng.normal(0, 0.4, n)) * sign
     direction = np.array([-0.10, 0.85, 0.30]) + 0.12 * rng.standard_normal((n, 3))
     across = np.array([0.05, 0.10, -0.35]) + 0.10 * rng.standard_normal((n, 3))
     both = saw[:, None, :] * direction[:, :, None] + 0.5 * second[:, None, :] * across[:, :, None]
@@ -135,7 +137,9 @@ def _to_microvolts(leads: np.ndarray, sampling_rate: int, samples: int) -> np.nd
     """Eight leads in mV at MODEL_RATE with padding -> twelve in int16 microvolts, cropped."""
     start = _PAD * sampling_rate // MODEL_RATE
     eight = resample(leads, MODEL_RATE, sampling_rate)[:, :, start : start + samples] * 1000
-    eight = np.clip(np.rint(eight), -16383, 16383).astype(np.int32)
+    eight = np.clip(np.rint(eight), -16000, 16000).astype(np.int32)
     one, two = eight[:, 0], eight[:, 1]
-    limb = np.stack([one, two, two - one, -(one + two) // 2, one - two // 2, two - one // 2], axis=1)
+    limb = np.stack(
+        [one, two, two - one, -(one + two) // 2, one - two // 2, two - one // 2], axis=1
+    )
     return np.concatenate([limb, eight[:, 2:]], axis=1).clip(-32767, 32767).astype(np.int16)
