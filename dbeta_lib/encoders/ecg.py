@@ -101,7 +101,7 @@ class ECGEncoder(nn.Module):
         self.dropout = nn.Dropout(config.ecg_dropout)
         self.positions = PositionalConv(width, config.position_kernel, config.position_groups)
         self.class_token = nn.Parameter(torch.rand(width))
-        self.amplitude = nn.Linear(config.channels, width) if config.amplitude_token else None
+        self.amplitude = nn.Linear(3 * config.channels, width) if config.amplitude_token else None
         self.norm = nn.LayerNorm(width)
         self.layers = nn.ModuleList(
             TransformerLayer(
@@ -137,13 +137,14 @@ class ECGEncoder(nn.Module):
     def level(self, ecg: Tensor) -> Tensor | float:
         """What the stem's first norm erases, as a vector `[B, 1, width]` added to every token.
 
-        Per channel log(standard deviation / 0.1 mV + 0.1), 0 for a channel of zeros; 0.0 without
-        `amplitude_token`.
+        Of each channel log(s / 0.1 mV + 0.1), with s its standard deviation, its largest and its
+        smallest value; 0 for a channel of zeros. 0.0 without `amplitude_token`.
         """
         if self.amplitude is None:
             return 0.0
-        spread = ecg.float().std(dim=-1)
-        level = torch.where(spread > 0, torch.log(spread / 0.1 + 0.1), 0.0)
+        ecg = ecg.float()
+        sizes = torch.cat([ecg.std(-1), ecg.amax(-1).clamp(min=0), -ecg.amin(-1).clamp(max=0)], 1)
+        level = torch.where(sizes > 0, torch.log(sizes / 0.1 + 0.1), 0.0)
         return self.amplitude(level.to(self.amplitude.weight.dtype)).unsqueeze(1)
 
     def forward(
