@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from dbeta_lib.commands import COMMANDS
 from dbeta_lib.errors import DBetaError
 
 app = typer.Typer(
@@ -50,6 +51,10 @@ def doctor(
         raise DBetaError(
             f"not as pyproject.toml asks: {', '.join(wrong)}; ./run_all.sh installs it"
         )
+
+
+for _name, _function in COMMANDS.items():
+    app.command(_name)(_function)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

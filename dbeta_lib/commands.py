@@ -141,7 +141,9 @@ def zero_shot(
     model: ModelPath,
     store: StorePath,
     task: Annotated[str, typer.Option(help="A label task of the store.")],
-    style: Annotated[str, typer.Option(help="Prompts: name, description or ensemble.")] = "ensemble",
+    style: Annotated[
+        str, typer.Option(help="Prompts: name, description or ensemble.")
+    ] = "ensemble",
     languages: Annotated[str, typer.Option(help="Of the prompts, as en or de,en.")] = "en",
     prompts: Annotated[Path | None, typer.Option(help="Your own prompts, JSON by class.")] = None,
     out: OutPath = Path("results"),
@@ -197,14 +199,14 @@ def probe(
         )  # fmt: skip
         facts = encoder_facts(encoder) | store_facts(opened) | {"encoder": name, "task": task}
         if encoder is loaded:
-            facts["provenance"] = _seen(model, opened)
+            facts["provenance"] = _seen(model, opened, probed=True)
         for measured in probes:
             from_probe(measured, **facts).save(out)
             typer.echo(f"{name}, {measured.n_train} labelled records: {measured.interval}")
 
 
-def _seen(model: Path, store):
-    """Provenance of a model folder as far as the run beside it tells."""
+def _seen(model: Path, store, probed: bool = False):
+    """Provenance of a model folder as far as the run beside it tells; `probed`: on its training rows."""
     from dbeta_lib.evaluation.records import provenance
     from dbeta_lib.evaluation.results import Provenance
     from dbeta_lib.training.settings import Summary
@@ -214,9 +216,11 @@ def _seen(model: Path, store):
         return Provenance(("unknown",), note="no summary.json beside the model: data not known")
     trained_on = Summary.open(summary).identity["store"]
     if trained_on != store.fingerprint:
-        return Provenance((f"another store {trained_on[:12]}",), note="compare the stores' patients")
+        return Provenance(
+            (f"another store {trained_on[:12]}",), note="compare the stores' patients"
+        )
     train = store.rows("train")
-    return provenance(store, store.rows("test"), [(store, train)], train)
+    return provenance(store, store.rows("test"), [(store, train)], train if probed else None)
 
 
 def report(

@@ -1,0 +1,93 @@
+"""The `dbeta` commands end to end on a small cohort, and their sentences for wrong use."""
+
+import json
+
+import pytest
+
+from dbeta_lib.cli import main
+from dbeta_lib.commands import COMMANDS
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    dest = tmp_path_factory.mktemp("stores") / "cohort"
+    assert main(["prepare", "synthetic", str(dest), "--patients", "60"]) == 0
+    return dest
+
+
+@pytest.fixture(scope="module")
+def run(store, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    arguments = ["--steps", "2", "--batch-size", "8", "--set", "ecg_layers=1"]
+    assert main(["pretrain", str(store), str(out), *arguments]) == 0
+    return out
+
+
+def test_every_command_answers_help_with_an_example(capsys):
+    for name in COMMANDS:
+        assert main([name, "--help"]) == 0
+        assert f"Example: dbeta {name}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_prepared_store_verifies_and_is_reused(store, capsys):
+    assert main(["verify", str(store)]) == 0
+    assert "as prepared" in capsys.readouterr().out
+    assert main(["prepare", "synthetic", str(store), "--patients", "60"]) == 0
+    assert "unchanged" in capsys.readouterr().out
+
+
+def test_negatives_are_mined_once(store, capsys):
+    assert main(["negatives", str(store)]) == 0
+    assert main(["negatives", str(store)]) == 0
+    assert "reused" in capsys.readouterr().out
+
+
+def test_a_set_option_reaches_the_model(run):
+    config = json.loads((run / "model" / "config.json").read_text())
+    assert config["ecg"]["ecg_layers"] == 1
+
+
+def test_zero_shot_probe_and_report_leave_records_that_know_the_pre_training(
+    run, store, tmp_path, capsys
+):
+    out, model = tmp_path / "results", str(run / "model")
+    common = [model, str(store), "--task", "conditions", "--out", str(out)]
+    assert main(["zero-shot", *common]) == 0
+    assert main(["probe", *common, "--draws", "1"]) == 0
+    assert main(["report", str(out), "--keep", str(tmp_path / "kept")]) == 0
+    table = capsys.readouterr().out
+    assert "in-domain" in table
+    assert "untrained" in table
+    records = [json.loads(path.read_text()) for path in out.glob("*.json")]
+    assert len(records) == 7  # zero-shot; the probe at three shares, trained and untrained
+    assert len(list((tmp_path / "kept").glob("*.json"))) == 7
+    seen = [r["provenance"]["train_reports_seen"] for r in records if r["encoder"] == model]
+    assert sum(seen) == 3  # the probe's rows, whose reports pre-training had read
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["prepare", "ptb-x", "a", "b"], 2, "did you mean 'ptb-xl'"),
+        (["prepare", "ptb-xl", "only-one"], 2, "takes SRC DEST"),
+        (["prepare", "ptb-xl", "/nosuch/folder", "dest"], 2, "/nosuch/folder"),
+        (["verify", "/nosuch/store"], 1, "/nosuch/store"),
+        (["report", "/nosuch/results"], 1, "/nosuch/results"),
+        (["pretrian"], 2, "pretrian"),
+    ],
+)
+def test_wrong_use_ends_with_one_sentence(arguments, code, sentence, capsys):
+    assert main(arguments) == code
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("mask_ration=0.5", "did you mean 'mask_ratio'"), ("mask_ratio", "takes key=value")],
+)
+def test_a_wrong_set_option_names_the_remedy(store, tmp_path, text, sentence, capsys):
+    assert main(["pretrain", str(store), str(tmp_path / "run"), "--set", text]) == 2
+    assert sentence in capsys.readouterr().err
