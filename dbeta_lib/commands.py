@@ -142,7 +142,7 @@ def zero_shot(
     store: StorePath,
     task: Annotated[str, typer.Option(help="A label task of the store.")],
     style: Annotated[
-        str, typer.Option(help="Prompts: name, description or ensemble.")
+        str, typer.Option(help="name, description or ensemble.")
     ] = "ensemble",
     languages: Annotated[str, typer.Option(help="Of the prompts, as en or de,en.")] = "en",
     prompts: Annotated[Path | None, typer.Option(help="Your own prompts, JSON by class.")] = None,
@@ -206,7 +206,10 @@ def probe(
 
 
 def _seen(model: Path, store, probed: bool = False):
-    """Provenance of a model folder as far as the run beside it tells; `probed`: on its training rows."""
+    """Provenance of a model folder, as far as the run beside it tells.
+
+    `probed`: a probe is fitted on the training rows.
+    """
     from dbeta_lib.evaluation.records import provenance
     from dbeta_lib.evaluation.results import Provenance
     from dbeta_lib.training.settings import Summary
