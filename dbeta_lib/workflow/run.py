@@ -83,7 +83,7 @@ class Workflow:
         known = [t for t in times if t is not None]
         hint = f", about {clock(sum(known))}" if known and len(known) == len(times) else ""
         self.progress.say(
-            f"profile {self.plan.profile}: {len(self.plan.selected)} notebooks, "
+            f"profile {self.plan.profile}: {_counted(len(self.plan.selected))}, "
             f"{len(times)} to run{hint}, products in {self.plan.out}"
         )
 
@@ -159,6 +159,11 @@ class Workflow:
             f"\n{source}\n\n{message}\n\n{notebook.name} failed; its executed copy with the whole "
             f"traceback: {self._copy(notebook)}"
         )
+
+
+def _counted(number: int) -> str:
+    """`1 notebook`, `6 notebooks`."""
+    return f"{number} notebook{'' if number == 1 else 's'}"
 
 
 def _stopped_itself(run: Run) -> bool:

@@ -1,0 +1,31 @@
+"""All notebooks, in order, by the command that a user types, in the profile `smoke`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from dbeta_lib.command_line import ROOT
+
+
+def test_every_notebook_runs_in_smoke_and_leaves_its_page(tmp_path):
+    out = tmp_path / "smoke"
+    command = [sys.executable, "-m", "dbeta_lib.workflow", "--profile", "smoke", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+    names = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    records = json.loads((out / "workflow.json").read_text(encoding="utf-8"))["notebooks"]
+    assert {name: records[name]["status"] for name in names} == dict.fromkeys(names, "finished")
+    index = (out / "index.html").read_text(encoding="utf-8")
+    for name in names:
+        assert (out / "notebooks" / f"{name}.ipynb").is_file()
+        assert (out / "html" / f"{name}.html").stat().st_size > 10_000
+        assert f"html/{name}.html" in index
+    assert_figures_are_shown(out, index)
+
+
+def assert_figures_are_shown(out: Path, index: str) -> None:
+    """The index shows a picture that is there."""
+    shown = [part.split('"')[0] for part in index.split('<img src="')[1:]]
+    assert shown and all((out / address).is_file() for address in shown)
