@@ -15,7 +15,21 @@ from dbeta_lib.reporting.figures import Chart
 from dbeta_lib.reporting.style import LIGHT, MM_PER_INCH, PAGE_MM
 
 TICK_PT = 7.5
+TITLE_PT = 9.0
 REFERENCE = "reference"  # the gid of lines at chance
+
+
+def headline(chart: Chart, title: str) -> None:
+    """A title over the whole chart, wrapped to its width; the chart grows by further lines.
+
+    Titles may hold report text, so nothing in them is read as mathematics.
+    """
+    lines = words.wrap(title, chart.get_figwidth() * MM_PER_INCH - 6, TITLE_PT, "bold")
+    if not lines:
+        return
+    further = words.height_mm(len(lines) - 1, TITLE_PT) / MM_PER_INCH
+    chart.set_figheight(chart.get_figheight() + further)
+    chart.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=TITLE_PT, parse_math=False)
 
 
 def legend_entries(axes: Iterable[Axes]) -> dict[str, Artist | Container]:
@@ -30,8 +44,8 @@ def _is_reference(handle: Artist | Container) -> bool:
     return isinstance(handle, Artist) and handle.get_gid() == REFERENCE
 
 
-def legend_outside(chart: Chart, axes: Axes | Iterable[Axes], where: str = "upper") -> None:
-    """One legend above ("upper") or below ("lower") all axes, in as many columns as fit."""
+def legend_outside(chart: Chart, axes: Axes | Iterable[Axes]) -> None:
+    """One legend below all axes, in as many columns as fit; above them the title has its place."""
     entries = legend_entries([axes] if isinstance(axes, Axes) else axes)
     if not entries:
         return
@@ -39,7 +53,7 @@ def legend_outside(chart: Chart, axes: Axes | Iterable[Axes], where: str = "uppe
     width = min(chart.get_figwidth() * MM_PER_INCH, PAGE_MM) - 6
     labels = [words.shorten(label, width - 14, TICK_PT) for label in entries]
     columns = int(np.clip(width // widest, 1, len(entries)))
-    chart.legend(list(entries.values()), labels, loc=f"outside {where} left", ncols=columns)
+    chart.legend(list(entries.values()), labels, loc="outside lower left", ncols=columns)
 
 
 def light_grid(axes: Axes, axis: str) -> None:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from dbeta_lib.reporting import text as words
 from dbeta_lib.reporting.axes import (
     REFERENCE,
+    headline,
     legend_outside,
     light_grid,
     log_axis,
@@ -135,7 +136,8 @@ def plot_zipf(counts: Mapping[str, np.ndarray] | np.ndarray, title: str = "") ->
     log_axis(axes, "x")
     log_axis(axes, "y")
     axes.set_xlabel("rank of the report text (1 = most frequent)")
-    axes.set(ylabel="records with this text", title=title)
+    axes.set(ylabel="records with this text")
+    headline(chart, title)
     light_grid(axes, "both")
     legend_outside(chart, axes)
     table = long_table(groups, "reports", "count")
@@ -169,11 +171,10 @@ def plot_hubs(counts: Mapping[str, np.ndarray] | np.ndarray, title: str = "") ->
     log_axis(left, "y")
     right.set(xlabel="texts, most drawn first [%]", ylabel="share of all negatives [%]")
     right.set(xlim=(0, 100), ylim=(0, 101))
-    if title:
-        chart.suptitle(title, x=0.01, ha="left")
+    headline(chart, title)
     for axes in (left, right):
         light_grid(axes, "both")
-    legend_outside(chart, right, "lower")
+    legend_outside(chart, right)
     table = long_table(groups, "sampler", "count")
     by_sampler = table.groupby("sampler", sort=False)["count"]
     table.insert(1, "rank", by_sampler.cumcount() + 1)
@@ -204,7 +205,8 @@ def plot_cosines(
         style = {"histtype": "step", "color": look["color"], "ls": look["linestyle"], "lw": 1.2}
         axes.hist(values, bins, weights=weights, label=label, **style)
     axes.axvspan(duplicate, 1.0, color=LIGHT, linewidth=0, zorder=0, label="near-duplicates")
-    axes.set(xlabel="cosine of a report and its negative", ylabel="pairs [%]", title=title)
+    axes.set(xlabel="cosine of a report and its negative", ylabel="pairs [%]")
+    headline(chart, title)
     axes.set_xlim(low, 1.01)
     light_grid(axes, "y")
     legend_outside(chart, axes)

@@ -10,6 +10,7 @@ from dbeta_lib.errors import UsageError
 from dbeta_lib.reporting.axes import (
     TICK_PT,
     banded_rows,
+    headline,
     legend_outside,
     light_grid,
     need_columns,
@@ -49,7 +50,8 @@ def plot_class_auc(table: pd.DataFrame, *, title: str = "", chance: float = 0.5)
         if table.loc[table["class"] == name, "auc"].isna().all():
             axes.text(chance, rows[name], "  no AUC: one value only", va="center", size=TICK_PT)
     lowest = np.nanmin([table["low"].min(), table["auc"].min(), chance])
-    axes.set(xlabel="AUC (area under the ROC curve)", title=title)
+    axes.set(xlabel="AUC (area under the ROC curve)")
+    headline(chart, title)
     axes.set_xlim(max(0.0, lowest - 0.03), 1.01)
     light_grid(axes, "x")
     legend_outside(chart, axes)
@@ -89,7 +91,8 @@ def plot_label_efficiency(
         _efficiency(axes, results[results["encoder"] == name], x, shift, look, name)
     if chance is not None:
         reference_line(axes, chance, f"chance = {chance:g}")
-    axes.set(xscale="log", ylabel=metric, title=title)
+    axes.set(xscale="log", ylabel=metric)
+    headline(chart, title)
     percent = x == "label_fraction"
     axes.set_xlabel("training labels used [%]" if percent else "labelled training records")
     shown = _apart(points)
@@ -158,7 +161,8 @@ def plot_score_bars(
         label = label if len(part) and truth else None
         axes.plot(part["score"], part.index, marker, color=color, label=label)
     axes.set_xlim(left, table["score"].max() + 0.05 * spread)
-    axes.set(xlabel=unit, title=title)
+    axes.set(xlabel=unit)
+    headline(chart, title)
     legend_outside(chart, axes)
     chart.data = table
     return chart
@@ -191,7 +195,8 @@ def plot_prevalence(
         size = int((names == split).sum())
         dots = {"color": look["color"], "marker": look["marker"], "linestyle": "none", "ms": 3.5}
         axes.plot(share, range(len(order)), label=f"{split} (n = {size:,})", **dots)
-    axes.set(xlabel=f"records with the label [%] of {len(labels):,}", title=title)
+    axes.set(xlabel=f"records with the label [%] of {len(labels):,}")
+    headline(chart, title)
     axes.set_xlim(left=0)
     light_grid(axes, "x")
     legend_outside(chart, axes)

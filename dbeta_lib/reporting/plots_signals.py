@@ -11,6 +11,7 @@ from dbeta_lib.leads import LEADS, canonical, lead_index
 from dbeta_lib.reporting.axes import (
     TICK_PT,
     banded_rows,
+    headline,
     legend_outside,
     light_grid,
     log_axis,
@@ -52,9 +53,8 @@ def plot_reconstruction(
         _reconstructed_lead(axes, time, spans, hidden, target, predictions, name)
     panels[-1].set_xlabel("time [s]")
     panels[0].set_xlim(0, len(time) / sampling_rate)
-    if title:
-        chart.suptitle(title, x=0.01, ha="left")
-    legend_outside(chart, panels[0], "lower")
+    headline(chart, title)
+    legend_outside(chart, panels[0])
     chart.data = _reconstruction_table(time, names, hidden, target, predictions)
     return chart
 
@@ -146,7 +146,7 @@ def plot_lead_check(residuals: Mapping[str, np.ndarray] | pd.DataFrame, title: s
     axes.set_xlim(left=RESIDUAL_FLOOR_MV / 2)
     log_axis(axes, "x")
     axes.set_xlabel(f"residual per record [mV]; less than {RESIDUAL_FLOOR_MV:g} is drawn there")
-    axes.set_title(title)
+    headline(chart, title)
     light_grid(axes, "x")
     banded_rows(axes, list(groups))
     chart.data = long_table(groups, "order", "residual_mv")

@@ -10,6 +10,7 @@ from dbeta_lib.errors import UsageError
 from dbeta_lib.reporting import text as words
 from dbeta_lib.reporting.axes import (
     TICK_PT,
+    headline,
     legend_entries,
     legend_outside,
     light_grid,
@@ -80,14 +81,13 @@ def plot_curves(
         light_grid(axes, "y")
     for axes in grid[len(panels) :]:
         axes.axis("off")
-    if title:
-        chart.suptitle(title, x=0.01, ha="left")
+    headline(chart, title)
     if len(panels) + 2 == len(grid):  # two cells are free: room for the legend
         entries = legend_entries(grid)
         legend = grid[-2].legend(entries.values(), entries, loc="center left")
         legend.set_in_layout(False)
     else:
-        legend_outside(chart, grid, "lower")
+        legend_outside(chart, grid)
     chart.data = curves.reset_index(drop=True)
     return chart
 
@@ -176,8 +176,7 @@ def plot_schedule(
         axes.text(middle, 1.02, label, transform=across, ha="center", va="bottom", size=TICK_PT)
     axes.set(xlabel="step", xlim=(0, max(len(rates) - 1, 1)), ylim=(0, rates.max() * 1.06 or 1))
     power_of_ten(axes, "y", rates.max(), "learning rate")
-    if title:
-        chart.suptitle(title, x=0.01, ha="left")
+    headline(chart, title)
     chart.data = pd.DataFrame({"step": np.arange(len(rates)), "learning_rate": rates})
     return chart
 

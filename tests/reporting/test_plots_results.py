@@ -98,6 +98,12 @@ def test_label_efficiency_joins_means_over_seeds(efficiency, layout_faults):
     assert layout_faults(chart) == []
 
 
+def test_seeds_are_faint_dots_where_there_are_several(efficiency):
+    axes = plots.plot_label_efficiency(efficiency).axes[0]
+    faint = [line for line in axes.lines if line.get_marker() == "."]
+    assert [len(line.get_xdata()) for line in faint] == [6, 6]
+
+
 def test_only_single_results_show_their_interval(efficiency):
     axes = plots.plot_label_efficiency(efficiency).axes[0]
     bars = [c.get_segments() for c in axes.collections]
