@@ -231,21 +231,35 @@ def report(
     keep: Annotated[
         Path | None, typer.Option(help="Copy the records there, for the README to quote.")
     ] = None,
+    readme: Annotated[
+        Path | None, typer.Option(help="Fill this README's tables from all kept records.")
+    ] = None,
 ) -> None:
-    """Print all results of a folder as a Markdown table.
+    """Print all results of a folder as a Markdown table; keep them; write the README's tables.
 
-    Example: dbeta report runs/demo/results --keep benchmarks/results/demo
+    Example: dbeta report runs/demo/results --keep benchmarks/results/demo --readme README.md
     """
     from dbeta_lib.evaluation.results import load_all, table
+    from dbeta_lib.files import read_json, write_json
+    from dbeta_lib.reporting.readme import TIMES, write
 
     if not folder.is_dir():
         raise DBetaError(f"{folder} is no folder; give the results folder of a run")
     typer.echo(table(load_all(folder)))
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
+        for path in keep.glob("*.json"):
+            path.unlink()
         for path in sorted(folder.glob("*.json")):
             shutil.copyfile(path, keep / path.name)
+        state = folder.parent / "workflow.json"
+        if state.is_file():
+            notebooks = read_json(state)["notebooks"]
+            seconds = {name: record.get("seconds") for name, record in notebooks.items()}
+            write_json(keep.parent / TIMES / f"{keep.name}.json", seconds)
         typer.echo(f"copied to {keep}", err=True)
+    if readme:
+        write(readme, readme.parent / "benchmarks" / "results")
 
 
 COMMANDS = {

@@ -1,0 +1,93 @@
+"""The README's tables, written from kept result records and never by hand.
+
+A block of the README lies between `<!-- begin NAME -->` and `<!-- end NAME -->`; `write` fills every
+block from `benchmarks/results/NAME/`, and a test compares what stands there with what comes out.
+"""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from dbeta_lib.errors import DBetaError
+from dbeta_lib.evaluation.results import load_all
+from dbeta_lib.files import atomic_write, read_json
+from dbeta_lib.reporting.tables import pivot, show
+
+BLOCK = re.compile(r"(<!-- begin (\S+) -->\n)(.*?)(<!-- end \2 -->)", re.DOTALL)
+TIMES = "times"
+
+
+def blocks(text: str) -> dict[str, str]:
+    """Name and content of every block of a README."""
+    return {match[2]: match[3] for match in BLOCK.finditer(text)}
+
+
+def render(name: str, results: Path) -> str:
+    """The Markdown of a block: run times, or the tables of the records kept under its name.
+
+    Raises DBetaError when nothing is kept for it.
+    """
+    if name == "times":
+        return _times(results)
+    folder = results / name
+    if not folder.is_dir():
+        raise DBetaError(f"{folder} is not there; keep results in it: dbeta report --keep {folder}")
+    frame = load_all(folder)
+    parts = []
+    for task in sorted(frame["task"].unique()):
+        of_task = frame[(frame["task"] == task) & (frame["metric"] == "macro_auc")]
+        zero_shot = of_task[of_task["protocol"] == "zero-shot"]
+        probe = of_task[of_task["protocol"] == "linear probe"]
+        parts += [_zero_shot(zero_shot, task)] if len(zero_shot) else []
+        parts += [_probe(probe, task)] if len(probe) else []
+    return "\n".join(parts)
+
+
+def _zero_shot(frame: pd.DataFrame, task: str) -> str:
+    title = f"Zero-shot, {task}, macro AUC [95 %], n = {frame['n'].iloc[0]}:"
+    frame = frame.sort_values(["variant", "value"], ascending=[True, False]).assign(
+        prompts=frame["variant"].str.replace(r" \([0-9a-f]{8}\)", "", regex=True)
+    )
+    table = pivot(frame, rows="encoder", columns="prompts")
+    return f"{title}\n\n{table.to_markdown()}\n"
+
+
+def _probe(frame: pd.DataFrame, task: str) -> str:
+    shares = frame.drop_duplicates("label_fraction").sort_values("label_fraction")
+    counts = ", ".join(f"{n}" for n in shares["n_train"])
+    title = (
+        f"Linear probe, {task}, macro AUC [95 %] at {counts} labelled training records, "
+        f"n = {frame['n'].iloc[0]}:"
+    )
+    frame = frame.sort_values("value", ascending=False)
+    return f"{title}\n\n{pivot(frame).to_markdown()}\n"
+
+
+def _times(results: Path) -> str:
+    """Seconds per notebook and profile, of the runs whose times were kept."""
+    columns = {path.stem: read_json(path) for path in sorted((results / TIMES).glob("*.json"))}
+    if not columns:
+        raise DBetaError(f"{results / TIMES} holds no run; keep one: dbeta report --keep")
+    names = sorted({name for times in columns.values() for name in times})
+    rows = [
+        {"notebook": name} | {run: _clock(times.get(name)) for run, times in columns.items()}
+        for name in names
+    ]
+    return show(pd.DataFrame(rows)).to_markdown() + "\n"
+
+
+def _clock(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def filled(text: str, results: Path) -> str:
+    """The README's text with every block made anew."""
+    return BLOCK.sub(lambda m: f"{m[1]}\n{render(m[2], results)}\n{m[4]}", text)
+
+
+def write(readme: Path, results: Path) -> None:
+    """Fill the blocks of a README file from the kept records."""
+    text = filled(readme.read_text(encoding="utf-8"), results)
+    with atomic_write(readme) as temporary:
+        temporary.write_text(text, encoding="utf-8")
