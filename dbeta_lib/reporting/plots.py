@@ -5,6 +5,7 @@ Each takes plain arrays or tables and returns a `figures.Chart` with the numbers
 """
 
 from dbeta_lib.reporting.architecture import plot_architecture
+from dbeta_lib.reporting.plots_records import plot_heart_rates, plot_ranking
 from dbeta_lib.reporting.plots_reports import plot_cosines, plot_hubs, plot_neighbours, plot_zipf
 from dbeta_lib.reporting.plots_results import (
     plot_class_auc,
@@ -20,11 +21,13 @@ __all__ = [
     "plot_class_auc",
     "plot_cosines",
     "plot_curves",
+    "plot_heart_rates",
     "plot_hubs",
     "plot_label_efficiency",
     "plot_lead_check",
     "plot_neighbours",
     "plot_prevalence",
+    "plot_ranking",
     "plot_reconstruction",
     "plot_schedule",
     "plot_score_bars",
