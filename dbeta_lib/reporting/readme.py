@@ -1,7 +1,8 @@
 """The README's tables, written from kept result records and never by hand.
 
-A block of the README lies between `<!-- begin NAME -->` and `<!-- end NAME -->`; `write` fills every
-block from `benchmarks/results/NAME/`, and a test compares what stands there with what comes out.
+A block of the README lies between `<!-- begin NAME -->` and `<!-- end NAME -->`; `write` fills
+every block from `benchmarks/results/NAME/`, and a test compares what stands there with what comes
+out.
 """
 
 import re
