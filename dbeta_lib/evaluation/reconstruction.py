@@ -18,7 +18,9 @@ def hidden_error(
     pieces, whatever the model); texts as `DBeta.reconstruct` takes them. Returns "model", and
     "flat line": what drawing the mean of the record everywhere costs.
     """
-    drawn = model.reconstruct(torch.as_tensor(ecg), noise=noise, texts=texts and list(texts))
+    drawn = model.reconstruct(
+        torch.as_tensor(ecg), noise=noise, texts=None if texts is None else list(texts)
+    )
     prediction, target = drawn["prediction"], drawn["target"]
     samples = target.shape[-1] // drawn["mask"].shape[1]
     hidden = drawn["mask"].bool().repeat_interleave(samples, dim=1)[:, None].expand_as(target)

@@ -7,8 +7,9 @@ notebook; figures and prose take their numbers from the same result records.
 import html
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -149,6 +150,29 @@ def with_interval(
     out = frame.astype({value: object})
     out[value] = [format_interval(*cell, digits=digits) for cell in cells]
     return out.drop(columns=[low, high])
+
+
+def intervals(
+    named: Mapping[Any, Any],
+    head: str | Sequence[str] = "",
+    *,
+    metric: str = "macro AUC",
+    caption: str = "",
+    digits: int = 3,
+) -> Table:
+    """Estimates by name as a table; an estimate is anything with `value`, `low` and `high`.
+
+    With several heads each name is a tuple of as many parts. `frame` has value, low and high.
+    """
+    heads = [head] if isinstance(head, str) else list(head)
+    rows = []
+    for name, estimate in named.items():
+        names = [name] if isinstance(head, str) else list(name)
+        rows.append([*names, estimate.value, estimate.low, estimate.high])
+    frame = pd.DataFrame(rows, columns=[*heads, metric, "low", "high"])
+    table = show(with_interval(frame, metric, digits=digits), caption)
+    numeric = (False,) * len(heads) + (True,)
+    return Table(table.header, table.rows, numeric, caption, frame)
 
 
 def pivot(

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -29,5 +30,7 @@ def test_only_hidden_samples_count():
 
 def test_drawing_nothing_costs_what_the_flat_line_costs():
     nothing = torch.zeros_like(Known.target)
-    error = hidden_error(Known(nothing), np.zeros((2, 12, 6)), torch.zeros(2, 3), ("a", "b"))
+    error = hidden_error(
+        Known(nothing), np.zeros((2, 12, 6)), torch.zeros(2, 3), pd.Series(["a", "b"])
+    )
     assert error["model"] == pytest.approx(error["flat line"])

@@ -1,4 +1,5 @@
 import html.parser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -150,3 +151,12 @@ def test_a_terminal_sees_aligned_columns_under_the_caption():
     frame = pd.DataFrame({"encoder": ["a", "longer"], "n": [5, 1200]})
     lines = repr(tables.show(frame, "Sizes")).split("\n")
     assert lines == ["Sizes", "encoder      n", "a            5", "longer   1,200"]
+
+
+def test_named_estimates_become_rows_with_their_intervals():
+    one, two = (SimpleNamespace(value=v, low=v - 0.1, high=v + 0.1) for v in (0.5, 0.75))
+    table = tables.intervals({("a", "en"): one, ("b", "de"): two}, ("prompts", "language"))
+    assert table.header == ("prompts", "language", "macro AUC")
+    assert table.rows == (("a", "en", "0.500 [0.40, 0.60]"), ("b", "de", "0.750 [0.65, 0.85]"))
+    assert table.frame["high"].tolist() == [0.6, 0.85]
+    assert tables.intervals({"a": one}, "who").rows == (("a", "0.500 [0.40, 0.60]"),)
