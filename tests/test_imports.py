@@ -14,12 +14,13 @@ FLOORS = [  # from the ground; modules of one floor may import each other, but n
     {"config", "errors", "files", "leads", "seeds"},
     {"data"},
     {"batch", "checkpoint_files", "embedders", "encoders", "fusion", "heads", "inference"}
-    | {"losses", "n3s", "neighbours", "official_names"},
+    | {"losses", "n3s", "neighbours", "official_names", "outputs"},
     {"model"},
     {"released", "training", "comparisons"},
     {"evaluation"},
     {"reporting"},
-    {"cli", "command_line", "doctor", "notebook_parameters", "workflow"},
+    {"workspace"},
+    {"cli", "command_line", "commands", "doctor", "notebook_parameters", "workflow"},
 ]
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 
