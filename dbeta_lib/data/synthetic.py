@@ -60,7 +60,7 @@ CONDITIONS = (*RHYTHMS, *EXTRAS, "normal ecg", *MORPHOLOGIES)
 TASK = "conditions"
 SECONDS = 10
 SHARES = (0.70, 0.10, 0.20)  # of the patients: train, val, test
-_CHUNK = 32  # patients made at a time; each chunk has its own random numbers
+_CHUNK = 8  # patients made at a time; each chunk has its own random numbers
 
 
 def prepare(

@@ -114,6 +114,7 @@ def _stretch(people: Patients, visits: Visits) -> np.ndarray:
     """How much longer than QRS_MS the ten QRS kernels last, as a factor `[n]`."""
     shows = visits.shows
     narrow = people.qrs + 9 * visits.severity[:, LVH] * shows[:, LVH] + 8 * shows[:, LEFT_AXIS]
+    narrow = np.clip(narrow, np.where(shows[:, RBBB], 82, 0), 117)
     return np.where(shows[:, LBBB], people.broad_qrs, narrow) / QRS_MS
 
 

@@ -38,7 +38,7 @@ def draw_rhythm(
     """Beat times of each record; `age` `[n]` in years (the young breathe more arrhythmia)."""
     n = len(visits.rate)
     mean = 60.0 / np.where(np.isnan(visits.rate), 75.0, visits.rate)
-    rr = mean[:, None] * _sinus_variation(rng, mean, age)
+    rr = _sinus_intervals(rng, mean, age)
     irregular = _fibrillation_variation(rng, n)
     rr = np.where((visits.rhythm == FIBRILLATION)[:, None], mean[:, None] * irregular, rr)
     flutter_rr, period = _flutter_intervals(rng, n)
@@ -81,19 +81,19 @@ def heart_rate(rhythm: Rhythm, seconds: float) -> np.ndarray:
     return 60.0 * (inside.sum(axis=1) - 1) / (last - first)
 
 
-def _sinus_variation(rng: np.random.Generator, mean: np.ndarray, age: np.ndarray) -> np.ndarray:
-    """Factors around 1: breathing and slow waves, less in tachycardia."""
+def _sinus_intervals(rng: np.random.Generator, mean: np.ndarray, age: np.ndarray) -> np.ndarray:
+    """RR in s around `mean`: breathing and slow waves, less in tachycardia; `[n, B]`."""
     n = len(mean)
     calm = np.clip(mean, 0.4, 1.2) / 0.85
     breathing = rng.uniform(0.16, 0.33, n)
-    depth = np.minimum(0.028 * np.exp(rng.normal(0, 0.7, n)) * np.exp((50 - age) / 60), 0.10) * calm
-    slow = rng.normal(0, 0.014, (n, _BEATS)) * calm[:, None]
-    slow = np.cumsum(slow, axis=1) * 0.5
-    slow -= slow.mean(axis=1, keepdims=True)
-    phase = 2 * np.pi * (breathing * mean)[:, None] * np.arange(_BEATS) + rng.uniform(
-        0, 6.3, (n, 1)
-    )
-    return np.clip(1 + depth[:, None] * np.sin(phase) + slow, 0.82, 1.2)
+    depth = 0.028 * np.exp(rng.normal(0, 0.7, n)) * np.exp((50 - age) / 60)
+    depth = np.minimum(depth, 0.10) * calm
+    slow = 0.5 * np.cumsum(rng.normal(0, 0.014, (n, _BEATS)) * calm[:, None], axis=1)
+    turns = (breathing * mean)[:, None] * np.arange(_BEATS) + rng.random((n, 1))
+    factor = np.clip(1 + depth[:, None] * np.sin(2 * np.pi * turns) + slow, 0.8, 1.25)
+    # The mean over the record is what was aimed at: a rate class is never left by chance.
+    seen = np.arange(_BEATS) < np.ceil(12 / mean)[:, None]
+    return mean[:, None] * factor * (seen.sum(axis=1) / (factor * seen).sum(axis=1))[:, None]
 
 
 def _fibrillation_variation(rng: np.random.Generator, n: int) -> np.ndarray:
