@@ -7,7 +7,7 @@ listed in `SWITCHES`.
 
 >>> config = DBetaConfig.preset("mini", mask_ratio=0.5)
 >>> config.ecg.mask_ratio, config.ecg.tokens
-(0.5, 62)
+(0.5, 61)
 """
 
 import dataclasses
@@ -246,7 +246,7 @@ SWITCHES["recommended"] = {
 _MINI = {
     "samples": 1000,
     "sampling_rate": 100,
-    "conv_layers": ((32, 2, 2), (64, 2, 2), (128, 2, 2), (128, 2, 2)),
+    "conv_layers": ((32, 7, 2), (64, 5, 2), (128, 3, 2), (128, 3, 2)),
     "ecg_width": 128,
     "ecg_ffn": 512,
     "ecg_heads": 4,
