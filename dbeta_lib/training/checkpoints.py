@@ -27,6 +27,7 @@ from dbeta_lib.errors import DBetaError
 from dbeta_lib.files import read_json, write_json
 
 FORMAT = 1
+_NO_SPACE = 1 << 20  # bytes free; torch's writer does not say why it failed, the disk does
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -55,7 +56,7 @@ class Checkpoints:
         """
         path = self.folder / f"step-{step:08d}"
         partial = self.folder / f".{path.name}.partial"
-        with _full_disk_named(path, self.latest()), _removed_on_error(partial):
+        with _removed_on_error(partial), _full_disk_named(path, self.latest()):
             partial.mkdir(parents=True)
             model.save_pretrained(partial)
             torch.save({**training, "random": random_states()}, partial / "training.pt")
@@ -78,7 +79,7 @@ def read_run(path: Path) -> dict[str, Any]:
 def save_model_folder(model: nn.Module, path: Path) -> None:
     """`model.save_pretrained`, whole or not at all; an older folder is replaced."""
     partial = path.with_name(f".{path.name}.partial")
-    with _full_disk_named(path, None), _removed_on_error(partial):
+    with _removed_on_error(partial), _full_disk_named(path, None):
         model.save_pretrained(partial)
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
@@ -171,4 +172,4 @@ def _is_full(error: BaseException | None, folder: Path) -> bool:
         if any(words in str(error) for words in ("os error 28", "No space left", "disk is full")):
             return True
         error = error.__cause__ or error.__context__
-    return shutil.disk_usage(folder).free < 4096
+    return shutil.disk_usage(folder).free < _NO_SPACE

@@ -35,10 +35,9 @@ class Curves:
         try:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(",".join([str(step), *cells]) + "\n")
+            self.extra(step, values)
         except OSError as error:
             raise disk_error(error, self.path) from error
-        for name, value in values.items() if self._events else ():
-            self._events.add_scalar(name, value, step)
 
     def extra(self, step: int, values: dict[str, float]) -> None:
         """Numbers for TensorBoard only, such as the speed."""
@@ -47,10 +46,13 @@ class Curves:
 
     def sync(self) -> None:
         """Put the rows so far on the disk, before a checkpoint says that they are there."""
-        with open(self.path, "rb") as file:
-            os.fsync(file.fileno())
-        if self._events:
-            self._events.flush()
+        try:
+            with open(self.path, "rb") as file:
+                os.fsync(file.fileno())
+            if self._events:
+                self._events.flush()
+        except OSError as error:
+            raise disk_error(error, self.path) from error
 
     def close(self) -> None:
         """Close the event file."""

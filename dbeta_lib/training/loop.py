@@ -5,7 +5,6 @@ run: bit by bit on a CPU. The device is asked for numbers only where a row of th
 """
 
 import json
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -29,6 +28,7 @@ from dbeta_lib.training.checkpoints import (
     load_weights,
     save_model_folder,
 )
+from dbeta_lib.training.clock import Clock
 from dbeta_lib.training.curves import Curves
 from dbeta_lib.training.monitor import COLUMNS, LOSSES, Monitor
 from dbeta_lib.training.recorder import RECORDED, Diverged, Objective, Recorder
@@ -91,7 +91,7 @@ class _Run:
         if self.precision == "auto":
             self.precision = "bf16" if has_bf16 else "fp32"
         self.step = 0
-        self.before, self.started = 0.0, time.perf_counter()
+        self.before = 0.0
         self.last_row: dict[str, float] = {}
         self.validation: dict[str, float] = {}
         self.untrained: dict[str, float] = {}
@@ -179,13 +179,14 @@ class _Run:
     def train(self, asked: Termination) -> None:
         """All steps that are left; leaves a checkpoint of the last one."""
         settings, total = self.settings, self.settings.steps
-        self.started, self.began, self.curves = time.perf_counter(), self.step, None
+        self.clock, self.curves = Clock(self.step, self.before), None
         if self.is_main:
             columns = ("lr", *RECORDED, *COLUMNS)
             self.curves = Curves(self.folder.path, columns, self.step, settings.tensorboard)
         if self.step == 0:
             self.untrained = self._evaluate()
             self._row(self.untrained)
+            self.clock.skip(0)
         bar = tqdm(
             total=total * settings.batch_size, initial=self.step * settings.batch_size,
             unit=" records", unit_scale=True, desc="pre-training", disable=not self.progress,
@@ -200,10 +201,12 @@ class _Run:
                     values |= self._log(bar)
                 if settings.eval_every and (at_end or self.step % settings.eval_every == 0):
                     values |= self._evaluate()
+                    self.clock.skip(self.step)
                 self._row(values)
                 every = settings.checkpoint_every
                 if at_end or (every and self.step % every == 0):
                     self._checkpoint()
+                    self.clock.skip(self.step)
                 if not at_end and self._stop_agreed(asked):
                     self._stop()
         if self.curves:
@@ -248,9 +251,9 @@ class _Run:
         for name in ("etm_far", "etm_far_shuffled") if self.validation else ():
             shown[name] = f"{self.validation[f'val_{name}']:.2f}"
         bar.set_postfix(shown, refresh=False)
+        pace = self.clock.row(self.step)
         if self.curves:
-            speed = (self.step - self.began) * self.settings.batch_size / self._seconds(0)
-            self.curves.extra(self.step, {"records_per_s": speed})
+            self.curves.extra(self.step, {"records_per_s": self.settings.batch_size / pace})
         return {"lr": self.lr, **self.last_row}
 
     def _checked(self, read: Callable[[int], Any]) -> Any:
@@ -288,7 +291,7 @@ class _Run:
                 "identity": self.folder.identity, "pending": rows,
                 "first_loss": self.recorder.first, "last_row": self.last_row,
                 "validation": self.validation, "untrained": self.untrained,
-                "seconds": self._seconds(self.before),
+                "seconds": self.clock.seconds,
             })  # fmt: skip
         self.accelerator.wait_for_everyone()
         return path
@@ -296,9 +299,6 @@ class _Run:
     def _weights_finite(self, step: int) -> None:
         if not torch.stack([p.detach().isfinite().all() for p in self.parameters]).all():
             raise Diverged(step, "the loss was finite, but the weights after it are not")
-
-    def _seconds(self, before: float) -> float:
-        return before + time.perf_counter() - self.started
 
     def _stop_agreed(self, asked: Termination) -> bool:
         """Several processes stop after the same step: they compare notes when a row is written."""
@@ -322,12 +322,13 @@ class _Run:
     def finish(self) -> Summary:
         """`model/`, then `summary.json`."""
         self.model.eval()
-        settings, seconds = self.settings, self._seconds(self.before)
+        settings, pace = self.settings, self.clock.pace(self.settings.steps)
         records = settings.steps * settings.batch_size
         summary = Summary(
             steps=settings.steps, records=records, left_out=self.maker.left_out,
             losses=self.last_row, validation=self.validation, untrained=self.untrained,
-            seconds=round(seconds, 3), records_per_s=round(records / seconds, 3),
+            seconds=round(self.clock.seconds, 3),
+            records_per_s=round(settings.batch_size / pace, 3),
             device=self.device.type, precision=self.precision, model=str(self.folder.model),
             identity=self.folder.identity,
         )  # fmt: skip

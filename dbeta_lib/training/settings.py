@@ -85,7 +85,7 @@ class Summary:
     validation: dict[str, float]  # after the last step
     untrained: dict[str, float]  # the same before the first step
     seconds: float  # of training, evaluation and checkpoints included
-    records_per_s: float
+    records_per_s: float  # median over the rows of the curves, steps alone
     device: str
     precision: str  # "fp32" or "bf16"
     model: str  # folder for `DBeta.from_pretrained`

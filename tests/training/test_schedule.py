@@ -35,22 +35,22 @@ def test_the_optimizer_takes_the_schedule_step_by_step():
     parameter = torch.nn.Parameter(torch.ones(3))
     settings = PretrainConfig(steps=20, lr=0.5)
     optimizer, schedule = optimizer_and_schedule([parameter], settings)
-    assert type(optimizer) is torch.optim.Adam
+    assert type(optimizer) is torch.optim.AdamW  # weight decay apart from the gradient
     group = optimizer.param_groups[0]
     assert group["betas"] == (0.9, 0.98) and group["eps"] == 1e-6 and group["weight_decay"] == 0.01
     for step in range(20):
         assert group["lr"] == pytest.approx(0.5 * tri_stage(step, 20))
         optimizer.step()
         schedule.step()
-    decoupled = PretrainConfig(steps=20, optimizer="adamw")
-    assert type(optimizer_and_schedule([parameter], decoupled)[0]) is torch.optim.AdamW
+    plain = PretrainConfig(steps=20, optimizer="adam")
+    assert type(optimizer_and_schedule([parameter], plain)[0]) is torch.optim.Adam
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
         ("batchsize", 4, "did you mean 'batch_size'"),
-        ("optimizer", "adamww", "did you mean 'adamw'"),
+        ("optimizer", "adanw", "did you mean 'adamw'"),
         ("precision", "fp16", "no precision 'fp16'"),
         ("steps", 0, "steps=0 must be more than 0"),
         ("lr", float("nan"), "lr=nan must be"),
