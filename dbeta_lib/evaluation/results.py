@@ -243,5 +243,20 @@ def _cells(row: dict) -> list[str]:
         "" if row["sd"] is None or pd.isna(row["sd"]) else f"{row['sd']:.3f}",
         str(row["n"]),
         classes,
-        row["domain"],
+        _seen(row["domain"], row["provenance"]),
     ]
+
+
+def _seen(domain: str, provenance: Provenance) -> str:
+    """The domain, and what a reader must know about what pre-training had read."""
+    told = [
+        words
+        for yes, words in (
+            (provenance.signals_seen, "evaluated patients' ECGs seen"),
+            (provenance.reports_seen, "evaluated patients' reports read"),
+            (provenance.train_reports_seen, "reports of the probe's training records read"),
+            (provenance.label_derived_reports, "reports made from labels"),
+        )
+        if yes
+    ]
+    return ", ".join([domain, *told])

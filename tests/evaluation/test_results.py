@@ -65,6 +65,21 @@ def test_all_records_of_a_folder_make_one_frame(tmp_path):
     assert frame["per_class"][0] == {"MI": {"auc": 0.7}}
 
 
+def test_the_table_says_what_a_reader_must_know_of_pretraining(tmp_path):
+    seen = Provenance(("ptb-xl abc",), True, True, False, True)
+    replace(RESULT, provenance=seen).save(tmp_path)
+    row = results.table(results.load_all(tmp_path)).splitlines()[2]
+    for words in ("ECGs seen", "patients' reports read", "made from labels"):
+        assert words in row
+    assert "training records read" not in row
+
+
+def test_new_weights_answer_the_same_question_and_another_seed_does_not():
+    assert replace(RESULT, weights_hash="v", store_fingerprint="d").question == RESULT.question
+    assert replace(RESULT, pretraining_seed=2).question != RESULT.question
+    assert replace(RESULT, label_fraction=0.1).question != RESULT.question
+
+
 def test_an_empty_folder_is_an_empty_frame_and_an_absent_one_a_sentence(tmp_path):
     frame = results.load_all(tmp_path)
     assert frame.empty and "value" in frame.columns and results.table(frame) == "no results"
@@ -124,6 +139,7 @@ def test_the_table_sorts_by_task_labels_and_domain_and_tells_all(tmp_path):
     ]  # fmt: skip
     assert cells[2][7] == "0.800 [0.780, 0.820]" and cells[2][8] == "0.020"
     assert cells[2][10] == "4/5" and cells[3][11] == "untrained"
+    assert cells[2][11] == "in-domain, reports of the probe's training records read"
 
 
 def test_versions_name_the_kit_and_its_libraries():
