@@ -65,7 +65,7 @@ def test_an_import_points_down(name):
     assert not upward, f"{name} imports {upward} from above"
 
 
-def test_no_circle():
+def test_no_import_goes_in_a_circle():
     try:
         list(TopologicalSorter({n: imports(n) - {n} for n in INSIDE}).static_order())
     except CycleError as error:

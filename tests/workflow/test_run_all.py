@@ -68,7 +68,7 @@ def run(root: Path, *options: str, **environment: str) -> subprocess.CompletedPr
         python.write_text(f'#!/usr/bin/env bash\nexec "{sys.executable}" -S "$@"\n')
         python.chmod(0o755)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONDA", "VIRTUAL_ENV"))}
-    clean |= {"PATH": f"{tools}:/usr/bin:/bin"} | environment
+    clean |= {"PATH": f"{tools}:/usr/bin:/bin", "PIP_NO_INDEX": "1"} | environment
     command = ["bash", str(root / "run_all.sh"), *options]
     return subprocess.run(command, env=clean, capture_output=True, text=True, cwd=root.parent)
 
