@@ -91,6 +91,8 @@ def test_german_texts_are_german_and_spelled_as_the_reports_spell():
 def test_languages_come_in_the_order_asked():
     both = prompts.select("ptb-xl", "super", "name", ("de", "en"))["NORM"]
     assert both == ("normales EKG", "normal ECG")
+    other = prompts.select("ptb-xl", "super", "name", ("en", "de"))["NORM"]
+    assert other == both[::-1]
 
 
 def test_the_digest_changes_with_any_text_and_not_with_the_order():
