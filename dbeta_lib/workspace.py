@@ -158,7 +158,7 @@ class Workspace:
         return figure
 
     def keep(self, results: Iterable[Result]) -> pd.DataFrame:
-        """Save result records; returns them as a table.
+        """Save result records; returns them as a table, in their order.
 
         A record of an earlier run that answers the same question (another seed of pre-training
         is another question) is removed, so that one folder never gives two answers.
@@ -169,8 +169,9 @@ class Workspace:
             if load(path).question in asked:
                 path.unlink()
         names = [r.save(self.results).name for r in results]
-        table = load_all(self.results)
-        return table[table["file"].isin(names)].reset_index(drop=True)
+        return (
+            load_all(self.results).set_index("file", drop=False).loc[names].reset_index(drop=True)
+        )
 
     def table_of_results(self) -> pd.DataFrame:
         """All result records of this workspace as one table."""
