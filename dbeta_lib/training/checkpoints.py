@@ -27,6 +27,10 @@ from dbeta_lib.errors import DBetaError
 from dbeta_lib.files import read_json, write_json
 
 FORMAT = 1
+_UNREADABLE = (  # what torch.load and load_state_dict raise on files that are something else
+    UnpicklingError, RuntimeError, EOFError, OSError, KeyError, IndexError, TypeError, ValueError,
+    AttributeError,
+)  # fmt: skip
 _NO_SPACE = 1 << 20  # bytes free; torch's writer does not say why it failed, the disk does
 _NAME = re.compile(r"step-(\d+)")
 
@@ -102,18 +106,12 @@ def load_training(path: Path, optimizer: Any, schedule: Any) -> None:
     file = path / "training.pt"
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
+        if not isinstance(found, dict):
+            raise TypeError(f"a {type(found).__name__} where a dict is expected")
         optimizer.load_state_dict(found["optimizer"])
         schedule.load_state_dict(found["schedule"])
         set_random_states(found["random"])
-    except (
-        UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _UNREADABLE as error:
         raise DBetaError(
             f"{file} holds no training state (damaged, of another run, or a pickle with more than "
             f"tensors, which is not opened); delete {path} to go on from the checkpoint before it"

@@ -1,6 +1,7 @@
 """Pre-training: it learns, resumes bit by bit, stops with a sentence, and refuses another run."""
 
 import pickle
+import shutil
 import signal
 from types import SimpleNamespace
 
@@ -162,6 +163,14 @@ def test_a_checkpoint_of_another_run_is_refused_by_the_field_that_differs(
 ):
     with pytest.raises(DBetaError, match=words):
         begin(whole[0], resume=True, **changes)
+
+
+def test_a_finished_run_is_not_overwritten_by_resuming_another(begin, tmp_path):
+    begin(tmp_path, steps=2)
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(DBetaError, match=r"summary.json is of another run: settings.lr"):
+        begin(tmp_path, steps=2, resume=True, lr=0.5)
+    assert (tmp_path / "model" / "model.safetensors").exists()
 
 
 def test_another_store_or_other_rows_are_refused(whole, begin, store):
