@@ -16,7 +16,7 @@ from dbeta_lib.workflow.progress import clock
 from dbeta_lib.workflow.state import State
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8889; --link: #1f6feb; }
+:root { color-scheme: light dark; --line: #8884; --soft: #767676; --link: #1f6feb; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 p.sub { margin-top: .2rem; color: var(--soft); }
@@ -100,9 +100,8 @@ def _row(out: Path, notebook: Notebook, record: dict[str, Any]) -> str:
         _link(out, out / "html" / f"{notebook.name}.html", "page"),
         _link(out, out / "notebooks" / f"{notebook.name}.ipynb", "notebook"),
     ]
-    number = html.escape(notebook.name.split("_")[0])
     return (
-        f"<tr><td>{number} {html.escape(title_of(notebook.path))}</td>"
+        f"<tr><td>{html.escape(title_of(notebook.path))}</td>"
         f'<td class="{html.escape(status)}">{html.escape(status)}'
         + (f'<div class="message">{html.escape(message)}</div>' if message else "")
         + f'</td><td class="time">{clock(record["seconds"]) if "seconds" in record else ""}</td>'

@@ -116,7 +116,8 @@ def test_every_parameter_is_read_by_a_later_cell(path):
 @every
 def test_cells_are_short_and_hold_no_logic(path):
     for cell in cells_of(path):
-        assert code_lines(cell["text"]) <= MAX_CODE_LINES, f"{cell['id']} is too long"
+        if "parameters" not in cell["metadata"].get("tags", []):
+            assert code_lines(cell["text"]) <= MAX_CODE_LINES, f"{cell['id']} is too long"
         for node in ast.walk(tree_of(cell["text"])):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 length = node.end_lineno - node.lineno + 1
