@@ -269,7 +269,7 @@ def random_negative_rates(
         close = embeddings[own] @ embeddings.T >= threshold
         close[np.arange(len(close)), np.arange(start, start + len(close))] = False
         near += (close @ counts) @ counts[own]
-    return {"duplicate": same / pairs, "near": (same + near) / pairs}
+    return {"duplicate": float(same / pairs), "near": float((same + near) / pairs)}
 
 
 def released_collator(

@@ -219,6 +219,19 @@ def test_masked_mean_does_not_depend_on_padding_and_the_released_mean_does(tmp_p
     assert alone[0] @ padded[0] < 0.999
 
 
+def test_an_encoder_of_another_family_serves_too(tmp_path):
+    from transformers import BertConfig, BertModel
+
+    tokenizer = word_tokenizer()
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(vocab_size=len(tokenizer), intermediate_size=32, **size)).save_pretrained(
+        tmp_path
+    )
+    tokenizer.save_pretrained(tmp_path)
+    rows = embed_reports(make_reports(5), HubEmbedder(tmp_path, progress=False))
+    assert rows.shape == (5, 16) and np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+
+
 def test_an_encoder_folder_is_named_by_its_weights(tmp_path):
     make_t5(tmp_path / "t5")
     described = HubEmbedder(tmp_path / "t5").describe()
