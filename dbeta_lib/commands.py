@@ -95,7 +95,7 @@ def pretrain(
     switches: Annotated[str, typer.Option(help="paper, released or recommended.")] = "recommended",
     steps: Annotated[int, typer.Option(min=1)] = 1500,
     batch_size: Annotated[int, typer.Option(min=2)] = 64,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 5e-4,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
     seed: Annotated[int, typer.Option(help="Of weights, order, masks and negatives.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make batches.")] = 0,
     setting: Annotated[

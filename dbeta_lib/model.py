@@ -59,9 +59,9 @@ class DBeta(HubFiles, nn.Module):
         self.mem_head = MEMHead(config.ecg, config.fusion, config.mem)
         self.etm_head = ETMHead(width)
         self.ets_scale = self.ets_bias = None
-        if config.objective.ets_learnable:  # SigLIP's start: exp(scale) = 10, bias = -10
-            self.ets_scale = nn.Parameter(torch.tensor(2.302585))
-            self.ets_bias = nn.Parameter(torch.tensor(-10.0))
+        if config.objective.ets_learnable:
+            self.ets_scale = nn.Parameter(torch.tensor(config.objective.ets_scale_start).log())
+            self.ets_bias = nn.Parameter(torch.tensor(config.objective.ets_bias_start))
         order = order_to(MIMIC_LEADS if config.ecg.lead_order == "mimic" else LEADS)
         self._order = None if config.ecg.lead_order == "standard" else order.tolist()
 

@@ -239,6 +239,7 @@ _FIELDS = {
     "ecg_ffn": "encoder_ffn_embed_dim",
     "ecg_heads": "encoder_attention_heads",
     "ecg_layers": "encoder_layers",
+    "norm_first": "layer_norm_first",
     "position_kernel": "conv_pos",
     "position_groups": "conv_pos_groups",
     "input_dropout": "dropout_input",
@@ -256,7 +257,6 @@ _FIELDS = {
     "max_text_tokens": "max_text_size",
 }
 _FIXED = {
-    "layer_norm_first": False,
     "conv_bias": False,
     "extractor_mode": "default",
     "apply_mask": False,

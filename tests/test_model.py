@@ -128,6 +128,7 @@ def test_loss_weights_scale_the_total(tokenizer):
         {"lead_order": "mimic"},
         {"text_attention_mask": False},
         {"mask_ratio": 0.5},
+        {"norm_first": True},
     ],
     ids=lambda c: next(iter(c)),
 )

@@ -110,6 +110,7 @@ class ECGEncoder(nn.Module):
                 config.ecg_heads,
                 config.ecg_dropout,
                 config.attention_dropout,
+                config.norm_first,
             )
             for _ in range(config.ecg_layers)
         )
@@ -129,10 +130,11 @@ class ECGEncoder(nn.Module):
         """The transformer on `[B, n, width]`; padding `[B, n]` bool, True = not a real token."""
         if padding is not None:
             tokens = tokens.masked_fill(padding.unsqueeze(-1), 0.0)
-        x = self.dropout(self.norm(tokens))
+        norm_first = self.config.norm_first
+        x = self.dropout(tokens if norm_first else self.norm(tokens))
         for layer in self.layers:
             x = layer(x, None if padding is None else ~padding)
-        return x
+        return self.norm(x) if norm_first else x
 
     def level(self, ecg: Tensor) -> Tensor | float:
         """What the stem's first norm erases, as a vector `[B, 1, width]` added to every token.

@@ -47,10 +47,22 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Post-norm layer: x <- LN(x + attention(x)); x <- LN(x + W2 gelu(W1 x))."""
+    """Post-norm layer: x <- LN(x + attention(x)); x <- LN(x + W2 gelu(W1 x)).
 
-    def __init__(self, width: int, ffn: int, heads: int, dropout: float, attention_dropout: float):
+    With `norm_first`: x <- x + attention(LN(x)); x <- x + W2 gelu(W1 LN(x)).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        ffn: int,
+        heads: int,
+        dropout: float,
+        attention_dropout: float,
+        norm_first: bool = False,
+    ):
         super().__init__()
+        self.norm_first = norm_first
         self.attention = Attention(width, heads, attention_dropout)
         self.attention_norm = nn.LayerNorm(width)
         self.ffn_in = nn.Linear(width, ffn)
@@ -60,8 +72,14 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x: Tensor, keys_kept: Tensor | None = None) -> Tensor:
         """`[B, tokens, width]` -> the same shape."""
+        if self.norm_first:
+            x = x + self.dropout(self.attention(self.attention_norm(x), keys_kept=keys_kept))
+            return x + self._feed_forward(self.ffn_norm(x))
         x = self.attention_norm(x + self.dropout(self.attention(x, keys_kept=keys_kept)))
-        return self.ffn_norm(x + self.dropout(self.ffn_out(F.gelu(self.ffn_in(x)))))
+        return self.ffn_norm(x + self._feed_forward(x))
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.ffn_out(F.gelu(self.ffn_in(x))))
 
 
 def init_linear(module: nn.Module, width: int) -> None:
