@@ -136,7 +136,11 @@ else:
 def test_a_stopped_run_writes_its_checkpoint_and_goes_on(kit, number, code):
     kit.write("00_trains", CHECKPOINT, parameters='seed = 0\nout = ""')
     command = [sys.executable, "-m", "dbeta_lib.workflow", *kit.arguments()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        # Background jobs of a shell ignore Ctrl-C and hand that down; this run must hear it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (kit.out / "started").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
