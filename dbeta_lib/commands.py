@@ -141,9 +141,7 @@ def zero_shot(
     model: ModelPath,
     store: StorePath,
     task: Annotated[str, typer.Option(help="A label task of the store.")],
-    style: Annotated[
-        str, typer.Option(help="name, description or ensemble.")
-    ] = "ensemble",
+    style: Annotated[str, typer.Option(help="name, description or ensemble.")] = "ensemble",
     languages: Annotated[str, typer.Option(help="Of the prompts, as en or de,en.")] = "en",
     prompts: Annotated[Path | None, typer.Option(help="Your own prompts, JSON by class.")] = None,
     out: OutPath = Path("results"),
@@ -232,7 +230,8 @@ def report(
         Path | None, typer.Option(help="Copy the records there, for the README to quote.")
     ] = None,
     readme: Annotated[
-        Path | None, typer.Option(help="Fill this README's tables from all kept records.")
+        Path | None,
+        typer.Option(help="Fill this README's tables from all kept records, and its figures."),
     ] = None,
 ) -> None:
     """Print all results of a folder as a Markdown table; keep them; write the README's tables.
@@ -241,7 +240,7 @@ def report(
     """
     from dbeta_lib.evaluation.results import load_all, table
     from dbeta_lib.files import read_json, write_json
-    from dbeta_lib.reporting.readme import TIMES, write
+    from dbeta_lib.reporting.readme import TIMES, copy_figures, write
 
     if not folder.is_dir():
         raise DBetaError(f"{folder} is no folder; give the results folder of a run")
@@ -260,6 +259,8 @@ def report(
         typer.echo(f"copied to {keep}", err=True)
     if readme:
         write(readme, readme.parent / "benchmarks" / "results")
+        copied = copy_figures(readme, folder.parent / "figures")
+        typer.echo(f"{readme}: tables written, figures copied: {', '.join(copied)}", err=True)
 
 
 COMMANDS = {

@@ -6,6 +6,7 @@ out.
 """
 
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -92,3 +93,18 @@ def write(readme: Path, results: Path) -> None:
     text = filled(readme.read_text(encoding="utf-8"), results)
     with atomic_write(readme) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def copy_figures(readme: Path, figures: Path) -> list[str]:
+    """Copy the figures that a README shows from a run's folder, each with its drawing and table.
+
+    Those that the run does not have are left as they are. Returns the names copied.
+    """
+    text = readme.read_text(encoding="utf-8")
+    copied = []
+    for name in re.findall(r"\]\(figures/([\w-]+)\.png\)", text):
+        for path in sorted(figures.glob(f"{name}.*")):
+            (readme.parent / "figures").mkdir(exist_ok=True)
+            shutil.copyfile(path, readme.parent / "figures" / path.name)
+            copied += [name] if path.suffix == ".png" else []
+    return copied
