@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 
 from dbeta_lib.command_line import ROOT, plan
@@ -52,6 +53,14 @@ def code_lines(source: str) -> int:
 
 def test_the_expected_notebooks_are_there_and_nothing_else():
     assert [path.stem for path in NUMBERED] == EXPECTED
+
+
+@numbered
+def test_papermill_sees_the_same_parameters_as_we_do(path, caplog):
+    """A second "=" in a line's comment hides it from papermill, which then warns at every run."""
+    seen = papermill.inspect_notebook(str(path))
+    assert list(seen) == list(read_parameters(path))
+    assert not [r for r in caplog.records if "Unable to parse" in r.getMessage()]
 
 
 @every
