@@ -55,7 +55,7 @@ from dbeta_lib.errors import UsageError
 from dbeta_lib.leads import LEADS
 from dbeta_lib.seeds import rng
 
-CODE_VERSION = 1  # raised whenever the same options would give another store
+CODE_VERSION = 2  # raised whenever the same options would give another store
 CONDITIONS = (*RHYTHMS, *EXTRAS, "normal ecg", *MORPHOLOGIES)
 TASK = "conditions"
 SECONDS = 10

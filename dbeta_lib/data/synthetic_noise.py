@@ -17,7 +17,7 @@ RIGHT_ARM, LEFT_ARM, LEFT_LEG = range(3)
 def electrode_noise(rng: np.random.Generator, n: int, samples: int, rate: int) -> np.ndarray:
     """Noise in mV at nine electrodes, `[n, 9, samples]` at `rate` Hz."""
     bad = rng.random((n, 9)) < 0.012
-    muscle = 0.0080 * np.exp(rng.normal(0, 0.65, (n, 1))) * np.exp(rng.normal(0, 0.3, (n, 9)))
+    muscle = 0.0085 * np.exp(rng.normal(0, 0.65, (n, 1))) * np.exp(rng.normal(0, 0.3, (n, 9)))
     muscle = muscle * np.where(bad, rng.uniform(3, 6, (n, 9)), 1.0)
     noise = _muscle(rng, n, samples, rate)
     noise *= muscle[:, :, None]
@@ -34,10 +34,11 @@ def electrodes_to_leads(electrodes: np.ndarray) -> np.ndarray:
 
 
 def _muscle(rng: np.random.Generator, n: int, samples: int, rate: int) -> np.ndarray:
-    """Unit noise falling slowly with frequency, with quieter and louder seconds."""
-    keep = np.exp(-2 * np.pi * 9 / rate)  # first-order corner at 9 Hz
+    """Unit noise falling above 9 and again above 25 Hz, with quieter and louder seconds."""
+    a, b = np.exp(-2 * np.pi * np.array([9.0, 25.0]) / rate)
+    variance = (1 + a * b) / ((1 - a * b) * (1 - a * a) * (1 - b * b))
     white = rng.standard_normal((n, 9, samples))
-    shaped = lfilter([np.sqrt(1 - keep**2)], [1, -keep], white, axis=2)
+    shaped = lfilter([1 / np.sqrt(variance)], [1, -a - b, a * b], white, axis=2)
     loud = np.exp(0.25 * _slow(rng, n, samples, rate, 0.6))
     return shaped * loud[:, None, :]
 
@@ -74,7 +75,7 @@ def _mains(rng: np.random.Generator, n: int, samples: int, rate: int) -> np.ndar
     hertz = rng.choice([50.0, 60.0], size=(n, 1), p=[0.75, 0.25]) + rng.normal(0, 0.03, (n, 1))
     t = np.arange(samples) / rate
     hum = np.sin(2 * np.pi * hertz * t + rng.uniform(0, 6.3, (n, 1)))
-    size = 0.0012 * np.exp(rng.normal(0, 1.1, (n, 1))) * np.exp(rng.normal(0, 0.6, (n, 9)))
+    size = 0.0005 * np.exp(rng.normal(0, 1.2, (n, 1))) * np.exp(rng.normal(0, 0.6, (n, 9)))
     return hum[:, None, :] * size[:, :, None]
 
 

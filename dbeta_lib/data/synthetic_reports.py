@@ -116,7 +116,7 @@ _DENIALS = (
     ("no acute st changes", (ANTERIOR, INFERIOR, ST_DOWN, LVH, LBBB)),
     ("no significant q waves", (ANTERIOR, INFERIOR)),
     ("normal qt interval", (LONG_QT, LBBB)),
-    ("no conduction delay", (LBBB, RBBB)),
+    ("no intraventricular conduction delay", (LBBB, RBBB)),
 )
 
 
@@ -152,7 +152,7 @@ def write_report(rng: np.random.Generator, found: Findings) -> str:
 def _pick(rng: np.random.Generator, texts: tuple[str, ...] | list[str], power: float = 4.2) -> str:
     """One of the texts, the k-th with weight k^-power."""
     weights = np.arange(1, len(texts) + 1) ** -power
-    return texts[int(np.searchsorted(np.cumsum(weights / weights.sum()), rng.random()))]
+    return texts[int(np.searchsorted(np.cumsum(weights)[:-1] / weights.sum(), rng.random()))]
 
 
 def _rhythm(rng: np.random.Generator, found: Findings) -> list[str]:

@@ -105,19 +105,10 @@ def test_no_patient_crosses_splits_and_all_splits_are_there(cohort):
 
 
 def test_prepare_writes_what_generate_makes_whatever_the_workers(tmp_path):
-    ecg, records, labels = generate(40, 2, 100, seed=5)
-    one = prepare(
-        None, tmp_path / "one", patients=40, records_per_patient=2, seed=5, progress=False
-    )
-    two = prepare(
-        None,
-        tmp_path / "two",
-        patients=40,
-        records_per_patient=2,
-        seed=5,
-        workers=2,
-        progress=False,
-    )
+    ecg, records, labels = generate(20, 2, 100, seed=5)
+    options = {"patients": 20, "records_per_patient": 2, "seed": 5, "progress": False}
+    one = prepare(None, tmp_path / "one", **options)
+    two = prepare(None, tmp_path / "two", workers=2, **options)
     assert one.fingerprint == two.fingerprint
     assert np.array_equal(one.signals, ecg)
     assert one.tasks() == [synthetic.TASK]
