@@ -49,7 +49,7 @@ def render(name: str, results: Path) -> str:
 def _zero_shot(frame: pd.DataFrame, task: str) -> str:
     title = f"Zero-shot, {task}, macro AUC [95 %], n = {frame['n'].iloc[0]}:"
     frame = frame.sort_values(["variant", "value"], ascending=[True, False]).assign(
-        prompts=frame["variant"].str.replace(r" \([0-9a-f]{8}\)", "", regex=True)
+        prompts=frame["variant"].str.replace(r",? \(?[0-9a-f]{8}\)?$", "", regex=True)
     )
     table = pivot(frame, rows="encoder", columns="prompts")
     return f"{title}\n\n{table.to_markdown()}\n"
@@ -57,7 +57,7 @@ def _zero_shot(frame: pd.DataFrame, task: str) -> str:
 
 def _probe(frame: pd.DataFrame, task: str) -> str:
     shares = frame.drop_duplicates("label_fraction").sort_values("label_fraction")
-    counts = ", ".join(f"{n}" for n in shares["n_train"])
+    counts = ", ".join(f"{n:,.0f}" for n in shares["n_train"])
     title = (
         f"Linear probe, {task}, macro AUC [95 %] at {counts} labelled training records, "
         f"n = {frame['n'].iloc[0]}:"
