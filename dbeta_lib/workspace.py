@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from dbeta_lib.config import PRESETS, DBetaConfig
+from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data import ensure_store
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.embedders import HubEmbedder, TfidfEmbedder
@@ -25,6 +25,7 @@ from dbeta_lib.evaluation.baselines import random_encoder
 from dbeta_lib.evaluation.results import Result, load, load_all
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import NegativeTable, ensure_table
+from dbeta_lib.presets import PRESETS
 from dbeta_lib.reporting import figures
 from dbeta_lib.seeds import int_seed
 from dbeta_lib.training.loop import pretrain

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbeta_lib.config import PRESETS, SECTIONS, SWITCHES, DBetaConfig, ECGConfig
+from dbeta_lib.config import SECTIONS, DBetaConfig, ECGConfig
 from dbeta_lib.errors import UsageError
+from dbeta_lib.presets import PRESETS, SWITCHES
 
 
 @pytest.mark.parametrize("switches", SWITCHES)

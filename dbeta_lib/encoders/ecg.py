@@ -13,6 +13,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from dbeta_lib.config import ECGConfig
 from dbeta_lib.encoders.layers import TransformerLayer, init_linear
 
+TYPICAL_SPREAD, TYPICAL_PEAK = 0.2, 0.6  # mV, of a lead of a normal ECG
+
 
 class Stem(nn.Module):
     """Strided convolutions: mV `[B, channels, T]` -> tokens `[B, tokens, width]`."""
@@ -139,14 +141,17 @@ class ECGEncoder(nn.Module):
     def level(self, ecg: Tensor) -> Tensor | float:
         """What the stem's first norm erases, as a vector `[B, 1, width]` added to every token.
 
-        Of each channel log(s / 0.1 mV + 0.1), with s its standard deviation, its largest and its
-        smallest value; 0 for a channel of zeros. 0.0 without `amplitude_token`.
+        Of each channel 2 log(s / typical + 0.05), with s its standard deviation (typically 0.2 mV),
+        its largest and its smallest value (0.6 mV): about 0 for an ordinary ECG and 1.4 for one of
+        twice the voltage, so that hypertrophy is learnt in few steps. 0 for a channel of zeros;
+        0.0 without `amplitude_token`.
         """
         if self.amplitude is None:
             return 0.0
         ecg = ecg.float()
-        sizes = torch.cat([ecg.std(-1), ecg.amax(-1).clamp(min=0), -ecg.amin(-1).clamp(max=0)], 1)
-        level = torch.where(sizes > 0, torch.log(sizes / 0.1 + 0.1), 0.0)
+        spread, high, low = ecg.std(-1), ecg.amax(-1).clamp(min=0), -ecg.amin(-1).clamp(max=0)
+        sizes = torch.cat([spread / TYPICAL_SPREAD, high / TYPICAL_PEAK, low / TYPICAL_PEAK], 1)
+        level = torch.where(sizes > 0, 2 * torch.log(sizes + 0.05), 0.0)
         return self.amplitude(level.to(self.amplitude.weight.dtype)).unsqueeze(1)
 
     def forward(
