@@ -43,8 +43,10 @@ def main() -> None:
     labels = store.labels("conditions")
     answers = {"heart rate, one direction": heart_rate(store, labels)}
     curve = heart_rate_features(store.records["heart_rate"])
-    answers["heart rate, any curve"] = probe(curve, store, labels)
-    answers["hand-made features"] = probe(extract(HandMadeFeatures(100), store), store, labels)
+    answers["heart rate, any curve"] = probe(curve, store, labels, standardise=True)
+    answers["hand-made features"] = probe(
+        extract(HandMadeFeatures(100), store), store, labels, standardise=True
+    )
     for seed in range(given.random_seeds):
         encoder = random_encoder(DBetaConfig.preset("mini"), seed)
         answers[f"random encoder, seed {seed}"] = probe(extract(encoder, store), store, labels)
@@ -77,11 +79,11 @@ def heart_rate(store: SignalStore, labels) -> dict[str, float]:
     return named(auc_per_class(y[test], (rate * sign)[test]), labels)
 
 
-def probe(features: np.ndarray, store: SignalStore, labels) -> dict[str, float]:
+def probe(features: np.ndarray, store: SignalStore, labels, standardise=False) -> dict[str, float]:
     """AUC of the kit's linear probe with all labels."""
     found = linear_probe(
         features, labels, store.records["split"], (1.0,), (0,),
-        patients=store.records["patient_id"], resamples=10, progress=False,
+        patients=store.records["patient_id"], standardise=standardise, resamples=10, progress=False,
     )[0]  # fmt: skip
     return named(found.per_class()["auc"].to_numpy(), labels)
 

@@ -180,7 +180,7 @@ def text_features(
 ) -> np.ndarray:
     """TF-IDF of words and word pairs, reduced by SVD, fitted on the `train` rows: `[N, <= dim]`.
 
-    With the probe on top (`standardise=False`: small components are small for a reason) this is
+    With the probe on top (one scale for all: small components are small for a reason) this is
     the text-only classifier: what the reports alone give away.
     """
     texts, train = list(texts), np.asarray(train)

@@ -1,10 +1,13 @@
 """Linear probing: how good are frozen features with few labels?
 
-One protocol for every encoder. Features are standardised on the whole training split (which needs
-no labels). A draw takes a share of the labelled training rows, unstratified, by its own seed; an
-L2-regularised logistic regression per class is fitted for each C of a grid; the C with the highest
-macro AUC on the validation split is taken; the test split is scored once, with that C. All
-validation labels choose the C whatever the share of training labels, as in the published tables.
+One protocol for every encoder. Features are centred and brought to one common scale on the whole
+training split (which needs no labels): which of its features vary much is part of what an encoder
+has learnt, and with a handful of labels it is worth keeping. Measurements of different units are
+standardised one by one instead. A draw takes a share of the labelled training rows, unstratified,
+by its own seed; an L2-regularised logistic regression per class is fitted for each C of a grid; the
+C with the highest macro AUC on the validation split is taken; the test split is scored once, with
+that C. All validation labels choose the C whatever the share of training labels, as in the
+published tables.
 
 A class whose draw has one value only cannot be fitted. It still counts: its score is the constant
 probability 0.5, so its AUC is 0.5. (A class with one value in the *test* split has no AUC and is
@@ -85,7 +88,7 @@ def linear_probe(
     patients: Sequence,
     valid: np.ndarray | None = None,
     grid: Sequence[float] = GRID,
-    standardise: bool = True,
+    standardise: bool = False,
     resamples: int = 1000,
     progress: bool = True,
 ) -> list[Probe]:
@@ -93,8 +96,8 @@ def linear_probe(
 
     `splits` says 'train', 'val' or 'test' for each row (others are left out), `patients` whose row
     it is, `valid` which rows have a label of the task. `fractions`: shares of the training rows in
-    0..1, or ints for a number of rows. `standardise` False gives all features one scale, for those
-    whose variances mean something (text features). One Probe per fraction, in order.
+    0..1, or ints for a number of rows. `standardise` True scales each feature by itself, for those
+    of different units (hand-made measurements). One Probe per fraction, in order.
     Raises UsageError for lengths that differ, DBetaError for a patient on both sides.
     """
     data = _Data.of(features, labels, splits, patients, valid, standardise)
@@ -121,9 +124,10 @@ def knn_probe(
 ) -> list[Probe]:
     """The same protocol with nearest neighbours by cosine; their number chosen on validation.
 
-    A class's score is the share of positives among the neighbours, weighted by 1 + cosine.
+    Each feature is standardised, so that no single one decides who is near. A class's score is the
+    share of positives among the neighbours, weighted by 1 + cosine.
     """
-    data = _Data.of(features, labels, splits, patients, valid)
+    data = _Data.of(features, labels, splits, patients, valid, standardise=True)
 
     def learn(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return _votes(x, y, data.x_val, grid), _votes(x, y, data.x_test, grid)
@@ -162,7 +166,7 @@ def draw(rows: np.ndarray, fraction: float | int, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Data:
-    """The three splits of a task, features standardised on all training rows."""
+    """The three splits of a task, features scaled by all training rows."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -181,7 +185,7 @@ class _Data:
         splits: Sequence[str],
         patients: Sequence,
         valid: np.ndarray | None,
-        standardise: bool = True,
+        standardise: bool = False,
     ) -> "_Data":
         features, splits, patients = np.asarray(features), np.asarray(splits), np.asarray(patients)
         lengths = {len(features), len(labels), len(splits), len(patients)}

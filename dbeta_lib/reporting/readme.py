@@ -28,26 +28,44 @@ def blocks(text: str) -> dict[str, str]:
 def render(name: str, results: Path) -> str:
     """The Markdown of a block: run times, or the tables of the records kept under its name.
 
-    Raises DBetaError when nothing is kept for it.
+    `NAME-seed0`, `NAME-seed1`, ... in place of `NAME` are runs that differ in their seed: they
+    stand in one table. Raises DBetaError when nothing is kept for it.
     """
-    if name == "times":
+    if name == TIMES:
         return _times(results)
-    folder = results / name
-    if not folder.is_dir():
-        raise DBetaError(f"{folder} is not there; keep results in it: dbeta report --keep {folder}")
-    frame = load_all(folder)
+    frame = _runs(name, results)
     parts = []
     for task in sorted(frame["task"].unique()):
-        of_task = frame[(frame["task"] == task) & (frame["metric"] == "macro_auc")]
+        of_task = frame[frame["task"] == task]
         zero_shot = of_task[of_task["protocol"] == "zero-shot"]
         probe = of_task[of_task["protocol"] == "linear probe"]
-        parts += [_zero_shot(zero_shot, task)] if len(zero_shot) else []
+        scores = zero_shot[zero_shot["metric"] == "macro_auc"]
+        parts += [_zero_shot(scores, task)] if len(scores) else []
         parts += [_probe(probe, task)] if len(probe) else []
     return "\n".join(parts)
 
 
+def _runs(name: str, results: Path) -> pd.DataFrame:
+    """The records of a run, or of all its seeds with the seed in the encoder's name."""
+    if (results / name).is_dir():
+        return load_all(results / name)
+    folders = sorted(results.glob(f"{name}-seed*"))
+    if not folders:
+        keep = results / name
+        raise DBetaError(f"{keep} is not there; keep results in it: dbeta report --keep {keep}")
+    frame = pd.concat(
+        [load_all(folder).assign(run=folder.name.removeprefix(f"{name}-")) for folder in folders],
+        ignore_index=True,
+    )
+    what = ["encoder", "task", "protocol", "metric", "label_fraction", "variant", "against"]
+    alike = frame.groupby(what, dropna=False)["value"].transform("nunique") == 1
+    by_seed = ~frame["encoder"].isin(frame.loc[alike, "encoder"])
+    frame.loc[by_seed, "encoder"] += ", " + frame.loc[by_seed, "run"].str.replace("seed", "seed ")
+    return frame.drop_duplicates([*what, "value"])
+
+
 def _zero_shot(frame: pd.DataFrame, task: str) -> str:
-    title = f"Zero-shot, {task}, macro AUC [95 %], n = {frame['n'].iloc[0]}:"
+    title = f"Zero-shot, {task}, macro AUC [95 %], n = {frame['n'].iloc[0]:,}:"
     frame = frame.sort_values(["variant", "value"], ascending=[True, False]).assign(
         prompts=frame["variant"].str.replace(r",? \(?[0-9a-f]{8}\)?$", "", regex=True)
     )
@@ -60,10 +78,13 @@ def _probe(frame: pd.DataFrame, task: str) -> str:
     counts = ", ".join(f"{n:,.0f}" for n in shares["n_train"])
     title = (
         f"Linear probe, {task}, macro AUC [95 %] at {counts} labelled training records, "
-        f"n = {frame['n'].iloc[0]}:"
+        f"n = {frame['n'].iloc[0]:,}; a gain is a paired difference:"
     )
-    frame = frame.sort_values("value", ascending=False)
-    return f"{title}\n\n{pivot(frame).to_markdown()}\n"
+    scores = frame[frame["metric"] == "macro_auc"].sort_values("value", ascending=False)
+    gains = frame[(frame["metric"] == "macro_auc_gain") & (frame["against"] == "random encoder")]
+    trained = gains["encoder"].str.replace("pre-trained", "gain over the random encoder")
+    table = pivot(pd.concat([scores, gains.assign(encoder=trained)]))
+    return f"{title}\n\n{table.to_markdown()}\n"
 
 
 def _times(results: Path) -> str:

@@ -28,6 +28,7 @@ def task(n: int = 900, d: int = 12, seed: int = 0, signal: float = 1.0):
 
 def run(x, labels, splits, patients, **more):
     options = {"fractions": (0.1, 1.0), "seeds": (0, 1), "resamples": 100, "progress": False}
+    options["standardise"] = True
     return probing.linear_probe(x, labels, splits, patients=patients, **{**options, **more})
 
 
@@ -135,6 +136,10 @@ def test_one_scale_for_all_keeps_small_features_small():
         run(x, labels, splits, patients, fractions=(0.1,), standardise=s)[0] for s in (True, False)
     )
     assert one_scale.interval.value > few.interval.value + 0.02
+    default = probing.linear_probe(
+        x, labels, splits, (0.1,), (0, 1), patients=patients, progress=False
+    )[0]
+    assert default.draws == one_scale.draws
 
 
 def test_a_class_that_the_draw_lacks_still_counts_with_auc_one_half():
