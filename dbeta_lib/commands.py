@@ -4,13 +4,14 @@ Each command is a thin skin: it reads options, calls the library functions that 
 too, and prints what came out.
 """
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.errors import DBetaError, UsageError, nearest
 
 StorePath = Annotated[Path, typer.Argument(help="A prepared signal store.")]
 ModelPath = Annotated[Path, typer.Argument(help="A folder that save_pretrained wrote.")]
@@ -93,33 +94,39 @@ def pretrain(
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
     preset: Annotated[str, typer.Option(help="mini, paper or released.")] = "mini",
     switches: Annotated[str, typer.Option(help="paper, released or recommended.")] = "recommended",
-    steps: Annotated[int, typer.Option(min=1)] = 1500,
-    batch_size: Annotated[int, typer.Option(min=2)] = 64,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    steps: Annotated[int, typer.Option(min=1)] = 3000,
+    batch_size: Annotated[int, typer.Option(min=2)] = 32,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(help="Of weights, order, masks and negatives.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make batches.")] = 0,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Any field of the model's config: key=value.")
+        list[str] | None,
+        typer.Option("--set", help="Any field of the model's config or of the run: key=value."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there.")] = False,
 ) -> None:
     """Pre-train on a store's training split. Ends with 75 after SIGTERM, resumable.
 
-    Example: dbeta pretrain stores/ptb-xl runs/mine --steps 1500 --set mask_ratio=0.75
+    Example: dbeta pretrain stores/ptb-xl runs/mine --steps 1500 --set mask_ratio=0.75 --set keep=9
     """
-    from dbeta_lib.config import DBetaConfig
+    from dbeta_lib.config import SECTIONS, DBetaConfig
     from dbeta_lib.data.store import SignalStore
     from dbeta_lib.training.loop import pretrain as train
+    from dbeta_lib.training.settings import PretrainConfig
     from dbeta_lib.training.start import build_model
 
     opened = SignalStore.open(store)
-    overrides = dict(_setting(text) for text in setting or [])
-    model = build_model(DBetaConfig.preset(preset, switches, **overrides), opened, seed)
-    summary = train(
-        model, opened, out, steps=steps, batch_size=batch_size, lr=lr, seed=seed, workers=workers,
-        resume=resume, fresh=fresh,
-    )  # fmt: skip
+    given = dict(_setting(text) for text in setting or [])
+    run = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed, "workers": workers}
+    of_run = {field.name for field in dataclasses.fields(PretrainConfig)}
+    of_model = {field.name for part in SECTIONS.values() for field in dataclasses.fields(part)}
+    for name in given:
+        if name not in of_run | of_model:
+            raise UsageError(f"there is no setting '{name}'{nearest(name, of_run | of_model)}")
+    run |= {name: given.pop(name) for name in list(given) if name in of_run}
+    model = build_model(DBetaConfig.preset(preset, switches, **given), opened, seed)
+    summary = train(model, opened, out, resume=resume, fresh=fresh, **run)
     losses = ", ".join(f"{name} {value:.3f}" for name, value in summary.losses.items())
     typer.echo(f"{summary.model}: {summary.steps} steps, {losses}")
 

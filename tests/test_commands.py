@@ -19,6 +19,7 @@ def store(tmp_path_factory):
 def run(store, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     arguments = ["--steps", "2", "--batch-size", "8", "--set", "ecg_layers=1"]
+    arguments += ["--set", "checkpoint_every=1", "--set", "keep=9"]
     assert main(["pretrain", str(store), str(out), *arguments]) == 0
     return out
 
@@ -34,6 +35,13 @@ def test_a_prepared_store_verifies_and_is_reused(store, capsys):
     assert "as prepared" in capsys.readouterr().out
     assert main(["prepare", "synthetic", str(store), "--patients", "60"]) == 0
     assert "unchanged" in capsys.readouterr().out
+
+
+def test_set_reaches_the_model_and_the_run(run):
+    config = json.loads((run / "model" / "config.json").read_text())
+    assert config["ecg"]["ecg_layers"] == 1
+    kept = sorted(path.name for path in (run / "checkpoints").glob("step-*"))
+    assert [name[-1] for name in kept] == ["1", "2"]
 
 
 def test_negatives_are_mined_once(store, capsys):
@@ -86,7 +94,11 @@ def test_wrong_use_ends_with_one_sentence(arguments, code, sentence, capsys):
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("mask_ration=0.5", "did you mean 'mask_ratio'"), ("mask_ratio", "takes key=value")],
+    [
+        ("mask_ration=0.5", "did you mean 'mask_ratio'"),
+        ("weight_deccay=0.1", "did you mean 'weight_decay'"),
+        ("mask_ratio", "takes key=value"),
+    ],
 )
 def test_a_wrong_set_option_names_the_remedy(store, tmp_path, text, sentence, capsys):
     assert main(["pretrain", str(store), str(tmp_path / "run"), "--set", text]) == 2
