@@ -81,7 +81,8 @@ def to_signal(ecg: np.ndarray, lead_mask: np.ndarray | None = None) -> Signal:
     flat = present & (np.ptp(ecg, axis=1) == 0)
     if not (present & ~flat).any():
         raise Rejected("all leads bad", "no lead has a signal")
-    _check_amplitude(ecg[present & ~flat])
+    _check_range(ecg[present])  # flat leads too: int16 would wrap around without a word
+    _check_swing(ecg[present & ~flat])
     return Signal(np.rint(ecg * 1000).astype(np.int16), bits(present), filled, bits(flat))
 
 
@@ -99,14 +100,18 @@ def _fill_gaps(ecg: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, int]:
     return present, filled
 
 
-def _check_amplitude(ecg: np.ndarray) -> None:
-    """Refuse what int16 cannot hold and what cannot be mV. `ecg` `[leads, T]` in mV."""
+def _check_range(ecg: np.ndarray) -> None:
+    """Refuse what int16 cannot hold. `ecg` `[leads, T]` in mV."""
     peak = np.abs(ecg).max()
     if peak > MAX_MV:
         raise Rejected(
             "beyond 32.767 mV",
             f"the largest amplitude is {peak:.6g} mV; is the unit or gain in the header right",
         )
+
+
+def _check_swing(ecg: np.ndarray) -> None:
+    """Refuse what cannot be mV. `ecg` `[leads, T]` in mV, leads that are not flat."""
     step = max(ecg.shape[1] // 10, 1)
     whole = ecg[:, : ecg.shape[1] // step * step].reshape(len(ecg), -1, step)
     swing = float(np.median(np.ptp(whole, axis=2)))

@@ -68,6 +68,19 @@ def test_a_flat_lead_stays_as_recorded_and_is_flagged(make_beats):
     assert signal.leads_present == ALL
 
 
+@pytest.mark.parametrize("level", [32.768, -32.768, 40.0, -70.0])
+def test_a_flat_lead_beyond_int16_is_refused_like_any_other(make_beats, level):
+    ecg = make_beats(3)
+    ecg[5] = level
+    with pytest.raises(Rejected) as caught:
+        to_signal(ecg)
+    assert caught.value.reason == "beyond 32.767 mV"
+    mask = np.arange(12) != 5
+    assert not to_signal(ecg, mask).uv[5].any()  # not recorded: whatever stands there is zeroed
+    ecg[5] = np.sign(level) * 32.767
+    assert (to_signal(ecg).uv[5] == np.sign(level) * 32767).all()
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
