@@ -1,9 +1,10 @@
 """Building a store: the one writer that every dataset's `prepare` uses.
 
 A store is built in `<dest>.partial` and renamed when its `store.json` is written. Killed at any
-moment, a preparation leaves either the old state or the new one; the rerun removes the partial
-folder and gives the same bytes. A lock on the partial folder keeps two preparations apart; the
-system drops it when its owner dies.
+moment, a preparation leaves either the old state or the new one, or the new one a rename away,
+which `finish_interrupted` then does; the rerun empties the partial folder and gives the same bytes.
+A lock on the partial folder, held until it has become the store or is gone, keeps two preparations
+apart; the system drops it when its owner dies.
 """
 
 import csv
@@ -56,7 +57,8 @@ class StoreWriter:
         code_version: int = 1, reports_from_labels: bool = False,
     ):  # fmt: skip
         self.dest = Path(dest)
-        self.partial = self.dest.with_name(self.dest.name + ".partial")
+        self.partial = _partial(self.dest)
+        self._is_placed = False  # True: `partial` has become `dest`; one there now is another's
         self.shape = (len(LEADS), samples)
         self._meta = {
             "format_version": FORMAT_VERSION,
@@ -78,19 +80,20 @@ class StoreWriter:
         self._write(_header(0, self.shape))
 
     def _start(self) -> int:
-        """Make the partial folder anew and lock it; the lock's file descriptor."""
+        """Lock the partial folder and empty it; the lock's file descriptor."""
         empty = self.dest.is_dir() and not any(self.dest.iterdir())
         if self.dest.exists() and not empty and not (self.dest / "store.json").is_file():
             raise DBetaError(
                 f"{self.dest} is there and is no signal store; name another folder or remove it"
             )
         try:
-            self.partial.parent.mkdir(parents=True, exist_ok=True)
-            if self.partial.exists():
-                os.close(_lock(self.partial))  # refuses while another process is at work
-                shutil.rmtree(self.partial)
-            (self.partial / "labels").mkdir(parents=True)
-            return _lock(self.partial)
+            finish_interrupted(self.dest)  # what is emptied below is then no whole store
+            self.partial.mkdir(parents=True, exist_ok=True)
+            lock = _lock(self.partial)
+            for left in self.partial.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            (self.partial / "labels").mkdir()
+            return lock
         except OSError as error:
             raise _sentence(error, self.partial) from error
 
@@ -99,18 +102,20 @@ class StoreWriter:
 
     def __exit__(self, kind, error, trace) -> None:
         try:
-            self._stop()
+            self._signals.close()
+        except OSError as error:
+            raise _sentence(error, self.dest) from error
         finally:
-            shutil.rmtree(self.partial, ignore_errors=True)
+            self._leave()
 
-    def _stop(self) -> None:
-        if not self._signals.closed:
-            try:
-                self._signals.close()
-            except OSError as error:
-                raise _sentence(error, self.dest) from error
-            finally:
-                os.close(self._lock)
+    def _leave(self) -> None:
+        """Remove what is unfinished, then give up the lock: not before, or it may be another's."""
+        if self._lock is None:
+            return
+        if not self._is_placed:
+            shutil.rmtree(self.partial, ignore_errors=True)
+        os.close(self._lock)
+        self._lock = None
 
     def _write(self, data: bytes | memoryview) -> None:
         try:
@@ -194,8 +199,10 @@ class StoreWriter:
         self._meta["counts"] = _counts(records, aside)
         self._meta["fingerprint"] = fingerprint(sha256, records, tasks, aside, self._meta)
         write_json(self.partial / "store.json", self._meta)
-        self._stop()
+        self._signals.close()
         _replace(self.partial, self.dest)
+        self._is_placed = True
+        self._leave()
         return SignalStore.open(self.dest)
 
     def _records(self) -> pd.DataFrame:
@@ -230,6 +237,32 @@ class StoreWriter:
             f"'{reason}', the first {example[0]} ({example[2] or 'no more is known'}); "
             "check the data folder"
         )
+
+
+def finish_interrupted(dest: Path | str) -> bool:
+    """Put a store in its place whose preparation was killed before its last rename; whether done.
+
+    Only where nothing stands at `dest` and `<dest>.partial` is a whole store. Whether it is the
+    one wanted is for the caller to check. Raises DBetaError while another process prepares it.
+    """
+    dest = Path(dest)
+    partial = _partial(dest)
+    if dest.exists() or not (partial / "store.json").is_file():
+        return False
+    lock = _lock(partial)
+    try:
+        SignalStore.open(partial)
+    except DBetaError:  # damaged: it is prepared again
+        return False
+    else:
+        _replace(partial, dest)
+        return True
+    finally:
+        os.close(lock)
+
+
+def _partial(dest: Path) -> Path:
+    return dest.with_name(dest.name + ".partial")
 
 
 def _dtype(kind: str) -> Any:
@@ -273,6 +306,9 @@ def _lock(folder: Path) -> int:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Renamed or removed between the two calls, it is no longer the folder that was meant.
+        if not os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
     except OSError as error:
         os.close(descriptor)
         raise DBetaError(
@@ -287,7 +323,12 @@ def _replace(partial: Path, dest: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if dest.exists():
         os.replace(dest, old)
-    os.replace(partial, dest)
+    try:
+        os.replace(partial, dest)
+    except BaseException:
+        if old.exists() and not dest.exists():
+            os.replace(old, dest)
+        raise
     shutil.rmtree(old, ignore_errors=True)
     parent = os.open(dest.parent, os.O_RDONLY)
     try:

@@ -13,7 +13,7 @@ import pytest
 from dbeta_lib.data import writer as writer_module
 from dbeta_lib.data.signals import Record, Rejected, Signal, to_signal
 from dbeta_lib.data.store import SignalStore
-from dbeta_lib.data.writer import StoreWriter
+from dbeta_lib.data.writer import StoreWriter, finish_interrupted
 from dbeta_lib.errors import DBetaError
 
 
@@ -78,6 +78,46 @@ def test_two_preparations_of_one_store_are_kept_apart(tmp_path, fill_writer):
         with pytest.raises(DBetaError, match="another process is preparing"):
             open_writer(tmp_path / "s")
         assert len(fill_writer(first).close()) == 6
+
+
+def test_the_lock_is_held_until_the_store_is_in_its_place(tmp_path, fill_writer, monkeypatch):
+    rename, refused = writer_module._replace, []
+
+    def rename_watched(partial, dest):
+        with pytest.raises(DBetaError, match="another process is preparing"):
+            open_writer(dest)
+        refused.append(dest)
+        rename(partial, dest)
+
+    monkeypatch.setattr(writer_module, "_replace", rename_watched)
+    with open_writer(tmp_path / "s") as writer:
+        assert len(fill_writer(writer).close()) == 6
+    assert refused == [tmp_path / "s"]
+
+
+def test_the_next_preparation_s_folder_is_not_removed_by_a_finished_one(tmp_path, fill_writer):
+    with open_writer(tmp_path / "s") as first:
+        fill_writer(first).close()
+        with open_writer(tmp_path / "s") as second:
+            first.__exit__(None, None, None)
+            assert len(fill_writer(second, 4).close()) == 4
+    assert len(SignalStore.open(tmp_path / "s")) == 4
+
+
+def test_a_failing_preparation_removes_its_folder_before_it_gives_up_the_lock(
+    tmp_path, monkeypatch
+):
+    writer, rmtree, refused = open_writer(tmp_path / "s"), writer_module.shutil.rmtree, []
+
+    def rmtree_watched(path, **options):
+        with pytest.raises(DBetaError, match="another process is preparing"):
+            open_writer(tmp_path / "s")
+        refused.append(path)
+        rmtree(path, **options)
+
+    monkeypatch.setattr(writer_module.shutil, "rmtree", rmtree_watched)
+    writer.__exit__(None, None, None)
+    assert refused == [tmp_path / "s.partial"] and list(tmp_path.iterdir()) == []
 
 
 def test_when_nothing_was_kept_the_most_frequent_reason_is_the_error(tmp_path):
@@ -211,6 +251,60 @@ def test_killed_at_any_step_the_rerun_gives_the_same_bytes(
     prepare(tmp_path / "s")
     assert folder_bytes(tmp_path / "s") == folder_bytes(tmp_path / "undisturbed")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "undisturbed"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_store_killed_before_its_last_rename_is_finished_and_never_lost(
+    monkeypatch, tmp_path, fill_writer, folder_bytes
+):
+    def prepare(rows):
+        with open_writer(tmp_path / "s") as writer:
+            fill_writer(writer, rows).close()
+
+    prepare(4)
+    with monkeypatch.context() as patched:
+        killed_at(patched, "os.replace", 3)  # the old store is moved away, the new one not in
+        os.waitpid(child(lambda: prepare(6)), 0)
+    assert not (tmp_path / "s").exists()
+    whole = folder_bytes(tmp_path / "s.partial")
+    with pytest.raises(ZeroDivisionError), open_writer(tmp_path / "s"):
+        raise ZeroDivisionError  # the rerun fails too
+    assert folder_bytes(tmp_path / "s") == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+    os.replace(tmp_path / "s", tmp_path / "s.partial")
+    assert finish_interrupted(tmp_path / "s") and not finish_interrupted(tmp_path / "s")
+    assert folder_bytes(tmp_path / "s") == whole
+
+
+def test_only_a_whole_store_that_nobody_writes_is_finished(make_store, tmp_path):
+    make_store("s.partial")
+    lock = writer_module._lock(tmp_path / "s.partial")
+    with pytest.raises(DBetaError, match="another process is preparing"):
+        finish_interrupted(tmp_path / "s")
+    os.close(lock)
+    os.replace(make_store("t", 4).path, tmp_path / "s")
+    assert not finish_interrupted(tmp_path / "s")  # what stands there is a store already
+    os.replace(tmp_path / "s", tmp_path / "t")
+    (tmp_path / "s.partial" / "records.parquet").write_bytes(b"broken")
+    assert not finish_interrupted(tmp_path / "s") and not (tmp_path / "s").exists()
+
+
+def test_a_last_rename_that_fails_leaves_the_old_store(
+    make_store, tmp_path, fill_writer, folder_bytes, monkeypatch
+):
+    before, replace = folder_bytes(make_store("s", 4).path), os.replace
+
+    def refuse(source, dest):
+        if str(source).endswith("s.partial"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        replace(source, dest)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError), open_writer(tmp_path / "s") as writer:
+        fill_writer(writer).close()
+    assert folder_bytes(tmp_path / "s") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
