@@ -116,7 +116,8 @@ def similarities(model, ecg: np.ndarray, texts: Sequence[str]) -> np.ndarray:
     with evaluating(model):
         vectors = model.encode_text(list(texts))
         features = torch.from_numpy(np.asarray(ecg, dtype=np.float32)).to(device_of(model))
-        return model.similarity(features, vectors.to(features.device)).double().cpu().numpy()
+        found = model.similarity(features, vectors.to(features.device))
+        return found.cpu().double().numpy()  # in this order: Apple's GPUs have no float64
 
 
 def summarise(

@@ -1,6 +1,6 @@
 """Zero-shot scores by name, averaged over a class's texts, beside what chance gives."""
 
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,6 +48,16 @@ def texts_of(name: str) -> list[str]:
 @pytest.fixture
 def result(store):
     return zs.zero_shot(Knowing(), store, "shape", PROMPTS, resamples=100, progress=False)
+
+
+def test_similarities_leave_the_device_before_they_become_float64():
+    class OnApple(Knowing):
+        def similarity(self, ecg_features, text_features):
+            found = super().similarity(ecg_features, text_features).detach()
+            return SimpleNamespace(cpu=lambda: found)  # no .double() there
+
+    found = zs.similarities(OnApple(), np.ones((2, 3)), ["quick", "slow", "big"])
+    assert found.shape == (2, 3) and found.dtype == np.float64
 
 
 def test_classes_are_matched_by_name_and_the_rows_are_the_labelled_test_rows(store, result):
