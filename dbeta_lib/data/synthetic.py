@@ -55,7 +55,7 @@ from dbeta_lib.errors import UsageError
 from dbeta_lib.leads import LEADS
 from dbeta_lib.seeds import rng
 
-CODE_VERSION = 2  # raised whenever the same options would give another store
+CODE_VERSION = 3  # raised whenever the same options would give another store
 CONDITIONS = (*RHYTHMS, *EXTRAS, "normal ecg", *MORPHOLOGIES)
 TASK = "conditions"
 SECONDS = 10
@@ -91,7 +91,7 @@ def prepare(
             "sampling_rate": sampling_rate, "patients": patients,
             "records_per_patient": records_per_patient, "seed": seed,
         },
-        code_version=CODE_VERSION,
+        code_version=CODE_VERSION, reports_from_labels=True,
     ) as writer:  # fmt: skip
         for ecg, records, labels in ordered_map(make, chunks, workers, progress, "synthetic"):
             for uv, row in zip(ecg, records.to_dict("records"), strict=True):

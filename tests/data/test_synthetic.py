@@ -118,6 +118,10 @@ def test_prepare_writes_what_generate_makes_whatever_the_workers(tmp_path):
     assert one.lead_mask().all() and one.labels_valid(synthetic.TASK).all()
 
 
+def test_the_store_says_that_its_reports_were_written_from_the_labels(tmp_path):
+    assert prepare(None, tmp_path / "s", patients=10, progress=False).reports_from_labels
+
+
 def test_500_hz_is_the_same_cohort_finer(cohort):
     fine, records, _ = generate(32, 2, 500, seed=3)
     assert fine.shape == (64, 12, 5000)
