@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dbeta_lib.errors import DBetaError
 
@@ -27,7 +27,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise disk_error(error, path) from error
+        raise_disk_error(error, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -37,6 +37,14 @@ def disk_error(error: OSError, path: Path | str) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DBetaError(f"the disk is full: {path} was not written; free some space and rerun")
     return error
+
+
+def raise_disk_error(error: OSError, path: Path | str) -> NoReturn:
+    """Raise `disk_error`. Never makes an error its own cause: a walk along causes would not end."""
+    named = disk_error(error, path)
+    if named is error:
+        raise error
+    raise named from error
 
 
 def write_json(path: Path | str, value: Any) -> None:

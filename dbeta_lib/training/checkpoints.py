@@ -164,7 +164,9 @@ def _full_disk_named(path: Path, last: Path | None) -> Iterator[None]:
 
 
 def _is_full(error: BaseException | None, folder: Path) -> bool:
-    while error is not None:
+    seen = set()  # causes may lead in a circle
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
         if any(words in str(error) for words in ("os error 28", "No space left", "disk is full")):

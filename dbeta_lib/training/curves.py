@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from dbeta_lib.errors import DBetaError
-from dbeta_lib.files import atomic_write, disk_error
+from dbeta_lib.files import atomic_write, raise_disk_error
 
 
 class Curves:
@@ -37,7 +37,7 @@ class Curves:
                 file.write(",".join([str(step), *cells]) + "\n")
             self.extra(step, values)
         except OSError as error:
-            raise disk_error(error, self.path) from error
+            raise_disk_error(error, self.path)
 
     def extra(self, step: int, values: dict[str, float]) -> None:
         """Numbers for TensorBoard only, such as the speed."""
@@ -52,7 +52,7 @@ class Curves:
             if self._events:
                 self._events.flush()
         except OSError as error:
-            raise disk_error(error, self.path) from error
+            raise_disk_error(error, self.path)
 
     def close(self) -> None:
         """Close the event file."""

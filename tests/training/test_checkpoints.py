@@ -1,5 +1,6 @@
 """Checkpoints: every random state, the last ones kept, unfinished folders never taken for whole."""
 
+import errno
 import random
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from dbeta_lib.errors import DBetaError
+from dbeta_lib.files import atomic_write
 from dbeta_lib.training.checkpoints import (
     Checkpoints,
     load_training,
@@ -66,6 +68,21 @@ def test_an_error_while_writing_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="no such thing"):
         save_model_folder(Broken(), tmp_path / "model")
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("in_a_circle", [False, True])
+def test_a_failing_disk_ends_with_its_own_error(tmp_path, in_a_circle):
+    failed = OSError(errno.EIO, "Input/output error")
+    failed.__cause__ = failed if in_a_circle else None  # as other libraries may leave it
+
+    class Failing(Saved):
+        def save_pretrained(self, folder):
+            with atomic_write(folder / "model.safetensors"):
+                raise failed
+
+    with pytest.raises(OSError, match="Input/output"):
+        Checkpoints(tmp_path).save(1, Failing(), {}, {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_damage_is_named(tmp_path):
