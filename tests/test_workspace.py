@@ -62,6 +62,13 @@ def test_a_result_replaces_the_earlier_answer_to_its_question_only(tmp_path):
     assert sorted(work.table_of_results()["value"]) == [0.5, 0.9]
 
 
+def test_a_rerun_with_other_draws_or_prompts_replaces_its_record(tmp_path):
+    work = Workspace(tmp_path)
+    work.keep([_result(seeds=(0, 1), value=0.1), _result(variant="name en, 01234567")])
+    work.keep([_result(seeds=(0,), value=0.9), _result(variant="name en, 89abcdef", value=0.7)])
+    assert sorted(work.table_of_results()["value"]) == [0.7, 0.9]
+
+
 def test_results_of_two_pretraining_seeds_stand_side_by_side(tmp_path):
     work = Workspace(tmp_path)
     for seed in (0, 1):
@@ -73,7 +80,7 @@ def test_a_config_is_named_by_the_preset_whose_size_it_has():
     mini = DBetaConfig.preset("mini", "recommended", mask_ratio=0.5)
     assert size_of(mini) == "mini"
     assert size_of(DBetaConfig.preset("paper", "released")) == "paper"
-    assert size_of(mini.replace(ecg_layers=2)) == "custom"
+    assert size_of(mini.replace(ecg_layers=5)) == "custom"
 
 
 def test_a_result_keeps_its_question_when_only_the_answer_changes():

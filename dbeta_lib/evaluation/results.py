@@ -2,8 +2,9 @@
 
 A record says what was computed (encoder, weights, switches, data, task, protocol, share of labels,
 draws, leads), what came out (value, interval, rows, classes left out), with which versions, and
-what pre-training had seen. The same experiment has the same file name, so a rerun replaces its
-record; tables sort into in-domain and out-of-domain by provenance.
+what pre-training had seen. The same question about the same store has the same file name, so a
+rerun (other draws, other weights, other words in the prompts) replaces its record; tables sort
+into in-domain and out-of-domain by provenance.
 """
 
 import math
@@ -57,7 +58,7 @@ class Result:
     profile: str = ""
     pretraining_seed: int | None = None
     against: str = ""  # the encoder subtracted, where the metric is a gain
-    variant: str = ""  # what else decides the experiment: prompts and their hash, a protocol's flag
+    variant: str = ""  # what else is asked: style and languages of the prompts, then their hash
     label_fraction: float | None = None  # of the labelled training rows
     n_train: int | None = None
     seeds: tuple[int, ...] = ()  # one per draw of the training rows
@@ -86,20 +87,20 @@ class Result:
 
     @property
     def file_name(self) -> str:
-        """The same for the same experiment, whatever came out of it."""
-        key = {name: _plain(getattr(self, name)) for name in _IDENTITY}
+        """The same for the same question about the same store, whatever came out of it."""
+        key = [_plain(value) for value in (*self.question, self.store_fingerprint)]
         words = [self.encoder, self.data, self.task, self.protocol, self.metric]
         if self.label_fraction is not None:
             words.append(f"{100 * self.label_fraction:g}pc")
         words.append(f"{self.lead_subset}leads")
         slug = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
-        return f"{slug[:120]}-{sha256_bytes(repr(sorted(key.items())).encode())[:8]}.json"
+        return f"{slug[:120]}-{sha256_bytes(repr(key).encode())[:8]}.json"
 
     @property
     def question(self) -> tuple:
-        """What was asked, whichever weights and store fingerprint answered it."""
-        answered = {"store_fingerprint", "weights_hash", "config_hash", "n_train"}
-        return tuple(getattr(self, name) for name in _IDENTITY if name not in answered)
+        """What was asked, whichever weights, store, draws and words of the prompts answered it."""
+        asked = {name: getattr(self, name) for name in _QUESTION}
+        return tuple({**asked, "variant": without_digest(self.variant)}.values())
 
     def save(self, folder: Path | str) -> Path:
         """Write the record, whole or not at all, under its own name in `folder`."""
@@ -109,14 +110,19 @@ class Result:
         return path
 
 
-_IDENTITY = (
-    "encoder", "data", "store_fingerprint", "task", "protocol", "metric", "weights_hash",
-    "config_hash", "switches", "profile", "pretraining_seed", "against", "variant",
-    "label_fraction", "n_train", "seeds", "lead_subset",
+_QUESTION = (
+    "encoder", "data", "task", "protocol", "metric", "switches", "profile", "pretraining_seed",
+    "against", "variant", "label_fraction", "lead_subset",
 )  # fmt: skip
+_DIGEST = re.compile(r",? \(?[0-9a-f]{8}\)?$")  # of the prompts, at the end of a variant
 _REQUIRED = tuple(f.name for f in fields(Result))
 _NUMBERS = ("value", "low", "high", "n", "level")
 _IN_UNIT = ("macro_auc", "auc", "macro_average_precision")
+
+
+def without_digest(variant: str) -> str:
+    """`"ensemble en, d9e80836"` -> `"ensemble en"`: what was asked, whatever its words were."""
+    return _DIGEST.sub("", variant)
 
 
 def versions() -> dict[str, str]:

@@ -12,12 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from dbeta_lib.errors import DBetaError
-from dbeta_lib.evaluation.results import load_all
+from dbeta_lib.evaluation.results import load_all, without_digest
 from dbeta_lib.files import atomic_write, read_json
 from dbeta_lib.reporting.tables import pivot, show
 
 BLOCK = re.compile(r"(<!-- begin (\S+) -->\n)(.*?)(<!-- end \2 -->)", re.DOTALL)
 TIMES = "times"
+# What decides a cell of the tables; runs of several seeds have the seed in the encoder's name.
+_CELL = ["encoder", "task", "protocol", "metric", "label_fraction", "variant", "against"]
 
 
 def blocks(text: str) -> dict[str, str]:
@@ -29,7 +31,8 @@ def render(name: str, results: Path) -> str:
     """The Markdown of a block: run times, or the tables of the records kept under its name.
 
     `NAME-seed0`, `NAME-seed1`, ... in place of `NAME` are runs that differ in their seed: they
-    stand in one table. Raises DBetaError when nothing is kept for it.
+    stand in one table. Raises DBetaError when nothing is kept for it, or when a run holds two
+    records for one cell.
     """
     if name == TIMES:
         return _times(results)
@@ -48,26 +51,47 @@ def render(name: str, results: Path) -> str:
 def _runs(name: str, results: Path) -> pd.DataFrame:
     """The records of a run, or of all its seeds with the seed in the encoder's name."""
     if (results / name).is_dir():
-        return load_all(results / name)
+        return _run(results / name)
     folders = sorted(results.glob(f"{name}-seed*"))
     if not folders:
         keep = results / name
         raise DBetaError(f"{keep} is not there; keep results in it: dbeta report --keep {keep}")
     frame = pd.concat(
-        [load_all(folder).assign(run=folder.name.removeprefix(f"{name}-")) for folder in folders],
+        [_run(folder).assign(run=folder.name.removeprefix(f"{name}-")) for folder in folders],
         ignore_index=True,
     )
-    what = ["encoder", "task", "protocol", "metric", "label_fraction", "variant", "against"]
-    alike = frame.groupby(what, dropna=False)["value"].transform("nunique") == 1
+    alike = frame.groupby(_CELL, dropna=False)["value"].transform("nunique") == 1
     by_seed = ~frame["encoder"].isin(frame.loc[alike, "encoder"])
     frame.loc[by_seed, "encoder"] += ", " + frame.loc[by_seed, "run"].str.replace("seed", "seed ")
-    return frame.drop_duplicates([*what, "value"])
+    return frame.drop_duplicates([*_CELL, "value"])
+
+
+def _run(folder: Path) -> pd.DataFrame:
+    """The records of one run with all leads, the prompts' digest taken off their names.
+
+    Raises DBetaError where two records would be averaged in one cell: one of them is stale, unless
+    they differ in the seed of pre-training.
+    """
+    frame = load_all(folder)
+    frame = frame[frame["lead_subset"] == "12"].reset_index(drop=True)
+    frame["variant"] = frame["variant"].map(without_digest)
+    cell = [*_CELL, "pretraining_seed"]
+    twice = frame[frame.duplicated(cell, keep=False)]
+    if len(twice):
+        first = twice.iloc[0]
+        same = twice[cell].apply(lambda row: row.equals(twice[cell].iloc[0]), axis=1)
+        raise DBetaError(
+            f"{folder} answers one question twice ({first['encoder']}, {first['task']}, "
+            f"{first['protocol']}): {' and '.join(twice.loc[same, 'file'])}; "
+            "delete the older there and in the run's results"
+        )
+    return frame
 
 
 def _zero_shot(frame: pd.DataFrame, task: str) -> str:
     title = f"Zero-shot, {task}, macro AUC [95 %], n = {frame['n'].iloc[0]:,}:"
     frame = frame.sort_values(["variant", "value"], ascending=[True, False]).assign(
-        prompts=frame["variant"].str.replace(r",? \(?[0-9a-f]{8}\)?$", "", regex=True)
+        prompts=frame["variant"]
     )
     table = pivot(frame, rows="encoder", columns="prompts")
     return f"{title}\n\n{table.to_markdown()}\n"

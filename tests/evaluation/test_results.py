@@ -28,10 +28,11 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path):
 def test_a_rerun_replaces_its_record_and_another_experiment_does_not(tmp_path):
     RESULT.save(tmp_path)
     replace(RESULT, value=0.9, low=0.8, high=0.95, wall_time_s=9, date="2026-11-21").save(tmp_path)
+    replace(RESULT, seeds=(0,), weights_hash="v").save(tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
     for change in (
-        {"label_fraction": 0.1}, {"weights_hash": "v"}, {"lead_subset": "2"}, {"task": "sub"},
-        {"variant": "description en 01234567"}, {"pretraining_seed": 1}, {"seeds": (0,)},
+        {"label_fraction": 0.1}, {"store_fingerprint": "d"}, {"lead_subset": "2"}, {"task": "sub"},
+        {"variant": "description en 01234567"}, {"pretraining_seed": 1}, {"variant": "name en"},
         {"protocol": "k-NN probe"}, {"against": "random", "metric": "macro_auc_gain"},
     ):  # fmt: skip
         replace(RESULT, **change).save(tmp_path)
@@ -78,6 +79,14 @@ def test_new_weights_answer_the_same_question_and_another_seed_does_not():
     assert replace(RESULT, weights_hash="v", store_fingerprint="d").question == RESULT.question
     assert replace(RESULT, pretraining_seed=2).question != RESULT.question
     assert replace(RESULT, label_fraction=0.1).question != RESULT.question
+
+
+def test_other_draws_and_edited_prompts_answer_the_same_question(tmp_path):
+    assert replace(RESULT, seeds=(0,)).question == RESULT.question
+    for old, new in (("name en, 01234567", "name en, 89abcdef"), ("name (01234567)", "name")):
+        one, two = replace(RESULT, variant=old), replace(RESULT, variant=new)
+        assert one.question == two.question and one.file_name == two.file_name
+    assert replace(RESULT, variant="name de, 01234567").question != one.question
 
 
 def test_an_empty_folder_is_an_empty_frame_and_an_absent_one_a_sentence(tmp_path):

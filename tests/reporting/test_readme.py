@@ -1,0 +1,42 @@
+"""The README's blocks: one record per cell of a run, several seeds beside each other, run times."""
+
+from dataclasses import replace
+
+import pytest
+
+from dbeta_lib.errors import DBetaError
+from dbeta_lib.evaluation.results import Result
+from dbeta_lib.reporting.readme import render
+
+PROBE = Result(
+    encoder="a", data="d", store_fingerprint="f", task="t", protocol="linear probe",
+    metric="macro_auc", value=0.8, low=0.78, high=0.82, n=9, label_fraction=0.1, n_train=5,
+)  # fmt: skip
+
+
+def test_two_records_for_one_cell_of_a_run_are_refused(tmp_path):
+    PROBE.save(tmp_path / "demo")
+    replace(PROBE, label_fraction=1.0).save(tmp_path / "demo")
+    assert "0.800" in render("demo", tmp_path)
+    stale = replace(PROBE, switches="paper", value=0.5, low=0.4, high=0.6)
+    path = stale.save(tmp_path / "demo")
+    with pytest.raises(DBetaError, match="answers one question twice") as error:
+        render("demo", tmp_path)
+    assert path.name in str(error.value) and PROBE.file_name in str(error.value)
+    assert "100pc" not in str(error.value)
+
+
+def test_records_of_fewer_leads_and_of_another_seed_are_no_second_answer(tmp_path):
+    PROBE.save(tmp_path / "demo")
+    replace(PROBE, lead_subset="2", value=0.1, low=0.0, high=0.2).save(tmp_path / "demo")
+    assert "0.800" in render("demo", tmp_path)
+    other = replace(PROBE, pretraining_seed=1, value=0.6, low=0.5, high=0.7)
+    other.save(tmp_path / "demo")
+    assert "0.700" in render("demo", tmp_path)
+
+
+def test_prompts_edited_between_two_seeds_stand_in_one_column(tmp_path):
+    asked = replace(PROBE, protocol="zero-shot", label_fraction=None, n_train=None)
+    replace(asked, variant="name en, 01234567").save(tmp_path / "demo-seed0")
+    replace(asked, variant="name en, 89abcdef", value=0.7).save(tmp_path / "demo-seed1")
+    assert "| encoder | name en |" in render("demo", tmp_path)
