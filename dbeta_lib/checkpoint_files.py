@@ -26,6 +26,8 @@ class HubFiles(
     """`save_pretrained`, `from_pretrained` and `push_to_hub` for a model with `.config`."""
 
     def _save_pretrained(self, save_directory: Path) -> None:
+        if self._tokenizer is None and Path(self.config.text.text_model or " ").is_dir():
+            self.tokenizer = self.config.text.text_model  # the folder may be gone when it is needed
         with atomic_write(save_directory / WEIGHTS) as temporary:
             save_model(self, str(temporary))
         with atomic_write(save_directory / CONFIG) as temporary:

@@ -19,7 +19,7 @@ from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data.reports import normalise_report
 from dbeta_lib.encoders.ecg import ECGEncoder
 from dbeta_lib.encoders.layers import init_linear
-from dbeta_lib.encoders.text import TextEncoder, load_tokenizer
+from dbeta_lib.encoders.text import TextEncoder, architecture_of, load_tokenizer
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.fusion import Fusion
 from dbeta_lib.heads import ETMHead, MEMHead, MLMHead, Pooler
@@ -40,13 +40,16 @@ class DBeta(HubFiles, nn.Module):
     def __init__(self, config: DBetaConfig, tokenizer=None, load_text_weights: bool = True):
         """config from `DBetaConfig.preset`; tokenizer for texts, looked up when first needed.
 
-        With `load_text_weights` False a text encoder named in the config is built, not loaded.
+        With `load_text_weights` False a text encoder named in the config is built, not loaded;
+        else its architecture replaces the one in the config, so that the model can be built again.
         """
         super().__init__()
-        self.config, self._tokenizer = config, tokenizer
         width = config.fusion.fusion_width
         self.ecg_encoder = ECGEncoder(config.ecg)
         self.text_encoder = TextEncoder(config.text, load_text_weights)
+        if config.text.text_model and load_text_weights:
+            config = config.replace(text_architecture=architecture_of(self.text_encoder.model))
+        self.config, self._tokenizer = config, tokenizer
         self._check_tokenizer()
         self.ecg_projection = _projection(config.ecg.ecg_width, width)
         self.text_projection = _projection(self.text_encoder.width, width)

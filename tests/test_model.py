@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -272,6 +273,34 @@ def test_a_local_folder_gives_text_weights_and_a_name_nobody_has_names_alternati
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(DBetaError, match="neither this disk nor the hub has 'no/such-model'"):
         tiny(text_model="no/such-model")
+
+
+@pytest.mark.parametrize("is_looked_up", [False, True])
+@pytest.mark.parametrize("family", ["t5", "bert"])
+def test_a_model_on_another_text_encoder_opens_again_without_its_folder(
+    tokenizer, tmp_path, family, is_looked_up
+):
+    sizes = {
+        "t5": {"d_model": 40, "d_kv": 10, "d_ff": 48, "num_layers": 2, "num_heads": 4},
+        "bert": {"hidden_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4,
+                 "intermediate_size": 48},
+    }[family]  # fmt: skip
+    base = {"model_type": family, "vocab_size": 211, **sizes}  # 211: more rows than pieces
+    source = tiny(tokenizer, text_architecture=base)
+    source.text_encoder.model.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+
+    model = tiny(text_model=str(tmp_path / "base"))
+    assert model.config.text.text_architecture.items() >= base.items()
+    assert DBetaConfig.from_json(model.config.to_json()) == model.config
+    texts = model.encode_text(REPORTS) if is_looked_up else None
+    model.save_pretrained(tmp_path / "model")
+    shutil.rmtree(tmp_path / "base")
+    loaded = DBeta.from_pretrained(tmp_path / "model")
+    assert loaded.config == model.config
+    assert torch.equal(
+        loaded.encode_text(REPORTS), model.encode_text(REPORTS) if texts is None else texts
+    )
 
 
 def test_saved_and_loaded_models_agree_tokenizer_included(tokenizer, tmp_path):

@@ -5,8 +5,10 @@ T5 models go through `T5EncoderModel` (`AutoModel` would add a random decoder), 
 only when it is not there. Where no tokenizer is at hand, one is trained on the training reports.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import (
@@ -34,6 +36,9 @@ from dbeta_lib.errors import DBetaError, UsageError
 
 SENTINEL = "<extra_id_0>"  # stands for a masked word where the vocabulary has no mask token
 T5_FAMILY = ("t5", "mt5", "umt5")
+# Of a Hugging Face config: how it was stored, and what no layer is built from.
+NO_ARCHITECTURE = ("transformers_version", "architectures", "dtype", "torch_dtype", "id2label",
+                   "label2id")  # fmt: skip
 
 
 def text_architecture(config: TextConfig, vocabulary: int | None = None) -> PreTrainedConfig:
@@ -43,6 +48,12 @@ def text_architecture(config: TextConfig, vocabulary: int | None = None) -> PreT
         raise UsageError("text_architecture needs 'model_type', for example 't5' or 'bert'")
     values.setdefault("vocab_size", vocabulary or config.text_vocabulary)
     return AutoConfig.for_model(values.pop("model_type"), **values)
+
+
+def architecture_of(model: nn.Module) -> dict[str, Any]:
+    """`text_architecture` that builds a model of the same shapes: plain values, ready for JSON."""
+    values = json.loads(json.dumps(model.config.to_dict()))
+    return {k: v for k, v in values.items() if k not in NO_ARCHITECTURE and not k.startswith("_")}
 
 
 class TextEncoder(nn.Module):

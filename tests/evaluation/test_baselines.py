@@ -118,6 +118,29 @@ def test_a_random_encoder_is_one_seed_and_leaves_torchs_state_alone():
     assert weights_hash(one) != weights_hash(baselines.random_encoder(config, 1))
 
 
+def test_the_control_of_a_model_on_another_text_encoder_takes_its_tokenizer(tmp_path):
+    from transformers import T5Config, T5EncoderModel
+
+    from dbeta_lib import DBeta, DBetaConfig
+    from dbeta_lib.encoders.text import train_tokenizer
+
+    tokenizer = train_tokenizer(["sinus rhythm", "atrial fibrillation"], 60)
+    size = {"d_model": 40, "d_kv": 10, "d_ff": 32, "num_layers": 1, "num_heads": 4}
+    base = T5Config(vocab_size=2500, **size)  # more rows than the mini preset's text encoder
+    T5EncoderModel(base).save_pretrained(tmp_path)
+    tokenizer.add_tokens([f"word{i}" for i in range(2300)])
+    tokenizer.save_pretrained(tmp_path)
+    trained = DBeta(DBetaConfig.preset("mini", text_model=str(tmp_path)))
+    control = baselines.random_encoder(trained.config, 0)
+    control.tokenizer = trained.tokenizer
+    assert control.encode_text(["sinus rhythm"]).shape == (1, 128)
+    assert not torch.equal(
+        control.text_encoder.model.shared.weight, trained.text_encoder.model.shared.weight
+    )
+    shapes = [{n: p.shape for n, p in model.named_parameters()} for model in (control, trained)]
+    assert shapes[0] == shapes[1]
+
+
 def test_text_features_learn_from_training_reports_only():
     texts = ["sinus rhythm normal ecg", "atrial fibrillation", "old infarct", "normal ecg"] * 10
     train = np.arange(24)
