@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 FORMAT = 1
+DEFAULT_K = 64  # the paper's
 
 
 class Negatives(Protocol):
@@ -203,17 +204,17 @@ def ensure_table(
     store: Any,
     path: Path | str | None = None,
     embedder: Embedder | None = None,
-    k: int = 64,
+    k: int | None = None,
     split: str = "train",
     say: Callable[[str], None] = print,
     **search: Any,
 ) -> NegativeTable:
     """The table of a store's split: read where reports, embedder and k are unchanged, else built.
 
-    path: `<store>.negatives.<split>.npz` beside the store by default. embedder: TF-IDF by default.
+    path: `<store>.negatives.<split>.npz` beside the store by default. embedder, k: where None, any
+    that the table there was made with; a new table is made with TF-IDF and k = 64 then.
     `say` gets one sentence about what was done.
     """
-    embedder = embedder or TfidfEmbedder()
     path = Path(path or store.path.with_name(f"{store.path.name}.negatives.{split}.npz"))
     ids, texts = distinct_reports(store, split)
     why = "there was none"
@@ -224,22 +225,26 @@ def ensure_table(
         except DBetaError as error:
             why = str(error)
         if not why:
-            say(f"negatives: {path.name} reused, {table.k} of {len(ids)} distinct reports each")
+            made = f"made with {table.embedder['kind']}, {table.k} of {len(ids)} distinct reports"
+            say(f"negatives: {path.name} reused as it is, {made} each")
             return table
-    table = NegativeTable.build(texts, embedder, k, ids, **search)
+    table = NegativeTable.build(texts, embedder or TfidfEmbedder(), k or DEFAULT_K, ids, **search)
     table.save(path)
     kind = table.embedder["kind"]
     say(f"negatives: {path.name} built with {kind} from {len(ids)} distinct reports ({why})")
     return table
 
 
-def _difference(table: NegativeTable, embedder: Embedder, fingerprint: str, k: int) -> str:
-    """Why a saved table does not serve; empty when it does."""
+def _difference(
+    table: NegativeTable, embedder: Embedder | None, fingerprint: str, k: int | None
+) -> str:
+    """Why a saved table does not serve; empty when it does. None asks for no embedder, for no k."""
     if table.fingerprint != fingerprint:
-        return "the reports have changed"
-    if table.embedder != embedder.describe():
+        before = f"the table before was made with {table.embedder['kind']}, k = {table.k}"
+        return f"the reports have changed; {before}"
+    if embedder is not None and table.embedder != embedder.describe():
         return "the embedder has changed"
-    if table.k != min(k, len(table.report_ids) - 1):
+    if k is not None and table.k != min(k, len(table.report_ids) - 1):
         return f"k was {table.k}"
     return ""
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from dbeta_lib import n3s
+from dbeta_lib import DBetaConfig, n3s
 from dbeta_lib.embedders import HubEmbedder, TfidfEmbedder, embed_reports
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.seeds import rng
+from dbeta_lib.training.start import negatives_for
 
 FINDINGS = (
     *("sinus rhythm", "atrial fibrillation", "left bundle branch block", "anterior infarct"),
@@ -112,6 +113,41 @@ def test_a_table_is_reused_until_reports_embedder_or_k_change(tmp_path):
     ensure(changed, TfidfEmbedder(6), k=7)
     words = ("there was none", "reused", "embedder has changed", "k was 5", "reports have", "is no")
     assert len(said) == 6 and all(w in s for w, s in zip(words, said, strict=True))
+
+
+def test_a_table_is_used_as_it_is_where_no_embedder_is_asked_for(tmp_path):
+    texts, said = make_reports(90), []
+    store = make_store(tmp_path, texts, np.arange(90))
+    path = tmp_path / "store.negatives.train.npz"
+    made = n3s.ensure_table(store, embedder=TfidfEmbedder(6), k=5, say=said.append)
+    written = path.read_bytes()
+    found = n3s.ensure_table(store, say=said.append)
+    assert np.array_equal(found.table, made.table) and found.embedder["dim"] == 6
+    assert path.read_bytes() == written and "reused as it is, made with tfidf, 5 of 90" in said[-1]
+    assert n3s.ensure_table(store, k=7, say=said.append).k == 7 and "k was 5" in said[-1]
+    assert n3s.ensure_table(store, embedder=TfidfEmbedder(4), say=said.append).k == 64
+    n3s.ensure_table(store, embedder=TfidfEmbedder(6), k=5, say=said.append)
+    changed = make_store(tmp_path, [f"{text} edited" for text in texts], np.arange(90))
+    again = n3s.ensure_table(changed, say=said.append)
+    assert again.k == 64 and again.embedder == TfidfEmbedder().describe()
+    assert "reports have changed; the table before was made with tfidf, k = 5" in said[-1]
+
+
+def test_pre_training_uses_the_table_that_was_made_and_pools_as_the_config_says(tmp_path):
+    make_t5(tmp_path / "t5")
+    texts, said = make_reports(30), []
+    store = make_store(tmp_path, texts, np.arange(30))
+
+    def begin(switches, embedder=None):
+        config = DBetaConfig.preset("mini", switches)
+        return negatives_for(config, store, embedder=embedder, say=said.append)
+
+    made = n3s.ensure_table(store, embedder=HubEmbedder(tmp_path / "t5"), k=5, say=said.append)
+    assert begin("paper").describe() == made.describe() and len(said) == 2
+    assert begin("released").describe() == made.describe()
+    assert "embedded with masked_mean, though n3s_pooling" in said[-1]
+    assert begin("released", str(tmp_path / "t5")).embedder["pooling"] == "mean_with_pads"
+    assert begin("paper", "tfidf").embedder["kind"] == "tfidf"
 
 
 def test_each_distinct_report_is_embedded_once_and_rows_without_one_are_left_out(tmp_path):

@@ -11,7 +11,15 @@ from transformers import PreTrainedTokenizerBase
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.encoders.text import load_tokenizer, train_tokenizer
 from dbeta_lib.model import DBeta
-from dbeta_lib.n3s import Embedder, Negatives, RandomNegatives, distinct_reports, ensure_table
+from dbeta_lib.n3s import (
+    Embedder,
+    HubEmbedder,
+    Negatives,
+    RandomNegatives,
+    TfidfEmbedder,
+    distinct_reports,
+    ensure_table,
+)
 from dbeta_lib.seeds import int_seed
 
 
@@ -36,17 +44,26 @@ def negatives_for(
     config: DBetaConfig,
     store: Any,
     rows: np.ndarray | None = None,
-    embedder: Embedder | None = None,
+    embedder: Embedder | str | None = None,
     path: Path | str | None = None,
     say: Callable[[str], None] = print,
 ) -> Negatives:
     """The source of wrong texts that `config.objective.negatives` names.
 
-    "n3s" and "released": the table of the training split beside the store, embedded with TF-IDF
-    unless an embedder is given. "random": the reports of `rows` (the training split).
+    "n3s" and "released": the table of the training split beside the store, whatever embedder and k
+    it was made with; made with TF-IDF where there is none. An embedder is "tfidf", a text encoder's
+    name or folder (pooled as `n3s_pooling` says) or an object, and makes a table of another anew.
+    "random": the reports of `rows` (the training split).
     """
     if config.objective.negatives == "random":
         rows = store.rows("train") if rows is None else rows
         reports = store.records["report_id"].to_numpy()[rows]
         return RandomNegatives(reports[reports >= 0])
-    return ensure_table(store, path, embedder, say=say)
+    pooling = config.objective.n3s_pooling
+    if isinstance(embedder, str):
+        embedder = TfidfEmbedder() if embedder == "tfidf" else HubEmbedder(embedder, pooling)
+    table = ensure_table(store, path, embedder, say=say)
+    used = table.embedder.get("pooling", pooling)  # TF-IDF pools nothing
+    if used != pooling:
+        say(f"negatives: embedded with {used}, though n3s_pooling of this config is {pooling}")
+    return table
