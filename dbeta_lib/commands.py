@@ -213,20 +213,19 @@ def probe(
 def _seen(model: Path, store, probed: bool = False):
     """Provenance of a model folder, as far as the run beside it tells.
 
-    `probed`: a probe is fitted on the training rows.
+    A run keeps the fingerprint of its store and no name: of another store it is not known whether
+    its patients are these. `probed`: a probe is fitted on the training rows.
     """
     from dbeta_lib.evaluation.records import provenance
     from dbeta_lib.evaluation.results import Provenance
     from dbeta_lib.training.settings import Summary
 
-    summary = model.parent / "summary.json"
+    summary = model.resolve().parent / "summary.json"
     if not summary.is_file():
-        return Provenance(("unknown",), note="no summary.json beside the model: data not known")
+        return Provenance.unknown("no summary.json beside the model: data not known")
     trained_on = Summary.open(summary).identity["store"]
     if trained_on != store.fingerprint:
-        return Provenance(
-            (f"another store {trained_on[:12]}",), note="compare the stores' patients"
-        )
+        return Provenance.unknown("another store: compare the stores' patients", trained_on)
     train = store.rows("train")
     return provenance(store, store.rows("test"), [(store, train)], train if probed else None)
 

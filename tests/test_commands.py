@@ -1,6 +1,7 @@
 """The `dbeta` commands end to end on a small cohort, and their sentences for wrong use."""
 
 import json
+import shutil
 
 import pytest
 
@@ -71,6 +72,22 @@ def test_zero_shot_probe_and_report_leave_records_that_know_the_pre_training(
     assert len(list((tmp_path / "kept").glob("*.json"))) == 7
     seen = [r["provenance"]["train_reports_seen"] for r in records if r["encoder"] == model]
     assert sum(seen) == 3  # the probe's rows, whose reports pre-training had read
+
+
+def test_a_model_of_other_data_is_not_called_out_of_domain(run, store, tmp_path, capsys):
+    bare, moved = tmp_path / "bare", tmp_path / "moved" / "model"
+    shutil.copytree(run / "model", bare)
+    shutil.copytree(run / "model", moved)
+    summary = json.loads((run / "summary.json").read_text())
+    summary["identity"]["store"] = "0" * 64
+    (moved.parent / "summary.json").write_text(json.dumps(summary))
+    for model in (bare, moved):
+        out = tmp_path / f"results of {model.parent.name}"
+        ask = ["zero-shot", str(model), str(store), "--task", "conditions", "--out", str(out)]
+        assert main(ask) == 0
+        capsys.readouterr()
+        assert main(["report", str(out)]) == 0
+        assert "| not known |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -23,19 +23,29 @@ from dbeta_lib.errors import DBetaError, nearest
 from dbeta_lib.files import read_json, sha256_bytes, write_json
 
 FORMAT = 1
+DOMAINS = ("in-domain", "out-of-domain", "not known", "untrained")  # in the order of tables
 LIBRARIES = ("numpy", "scipy", "pandas", "torch", "transformers", "scikit-learn")
+
+
+UNKNOWN = "unknown"  # stands for the name of a store of which no more is known
+_NAMELESS = {UNKNOWN, "another"}  # earlier records said "another store <fingerprint>"
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What pre-training had seen of the data that a result is about."""
+    """What pre-training had seen of the data that a result is about; None where it is not known."""
 
     stores: tuple[str, ...] = ()  # "name fingerprint" of every store read; empty: no pre-training
-    signals_seen: bool = False  # ECGs of patients whose records are evaluated
-    reports_seen: bool = False  # their reports
-    train_reports_seen: bool = False  # reports of the probe's own training records
-    label_derived_reports: bool = False  # the reports were written from the labels
+    signals_seen: bool | None = False  # ECGs of patients whose records are evaluated
+    reports_seen: bool | None = False  # their reports
+    train_reports_seen: bool | None = False  # reports of the probe's own training records
+    label_derived_reports: bool | None = False  # the reports were written from the labels
     note: str = ""
+
+    @classmethod
+    def unknown(cls, note: str, fingerprint: str = "") -> "Provenance":
+        """Of a model that was pre-trained on nobody knows what, or on a store without a name."""
+        return cls((f"{UNKNOWN} {fingerprint[:12]}".strip(),), None, None, None, None, note)
 
 
 @dataclass(frozen=True)
@@ -79,11 +89,17 @@ class Result:
 
     @property
     def domain(self) -> str:
-        """In-domain: pre-training read a store of this name; "untrained" if it read none."""
+        """One of `DOMAINS`. In-domain: pre-training read a store of this name.
+
+        "untrained" if it read none; "not known" where a store has no name, so that nothing is
+        called out-of-domain without evidence.
+        """
         if not self.provenance.stores:
             return "untrained"
         names = {store.split()[0] for store in self.provenance.stores}
-        return "in-domain" if self.data in names else "out-of-domain"
+        if self.data in names:
+            return "in-domain"
+        return "not known" if names & _NAMELESS else "out-of-domain"
 
     @property
     def file_name(self) -> str:
@@ -216,9 +232,8 @@ def table(frame: pd.DataFrame) -> str:
     """Markdown of results as `load_all` gives them: in-domain first, then by task and labels."""
     if frame.empty:
         return "no results"
-    order = {"in-domain": 0, "out-of-domain": 1, "untrained": 2}
     frame = frame.assign(
-        _domain=frame["domain"].map(order), _labels=frame["label_fraction"].astype(float)
+        _domain=frame["domain"].map(DOMAINS.index), _labels=frame["label_fraction"].astype(float)
     ).sort_values(
         ["data", "task", "protocol", "metric", "_labels", "lead_subset", "_domain", "value"],
         ascending=[True] * 7 + [False],

@@ -66,6 +66,17 @@ def test_all_records_of_a_folder_make_one_frame(tmp_path):
     assert frame["per_class"][0] == {"MI": {"auc": 0.7}}
 
 
+def test_nothing_is_called_out_of_domain_without_evidence(tmp_path):
+    unknown = Provenance.unknown("no summary", "0123456789abcdef")
+    for provenance in (unknown, Provenance.unknown(""), Provenance(("another store 0123",))):
+        assert replace(RESULT, provenance=provenance).domain == "not known"
+    assert replace(RESULT, provenance=Provenance(("ptb-xl a", "unknown"))).domain == "in-domain"
+    assert replace(RESULT, provenance=Provenance(("mimic a", "unknown"))).domain == "not known"
+    back = results.load(replace(RESULT, provenance=unknown).save(tmp_path))
+    assert back.provenance == unknown and back.provenance.signals_seen is None
+    assert results.table(results.load_all(tmp_path)).splitlines()[2].endswith("| not known |")
+
+
 def test_the_table_says_what_a_reader_must_know_of_pretraining(tmp_path):
     seen = Provenance(("ptb-xl abc",), True, True, False, True)
     replace(RESULT, provenance=seen).save(tmp_path)
