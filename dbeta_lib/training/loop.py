@@ -167,11 +167,6 @@ class _Run:
         self.step, self.before = run["step"], run["seconds"]
         self.last_row = run["last_row"]
         self.validation, self.untrained = run["validation"], run["untrained"]
-        if len(run["pending"]) >= self.settings.log_every:
-            raise DBetaError(
-                f"log_every={self.settings.log_every} is less than the {len(run['pending'])} steps "
-                "that the checkpoint has not put in the curves yet; give the value it was made with"
-            )
         self.recorder.restore(run["pending"], run["first_loss"])
 
     # -- the steps -------------------------------------------------------------------------------

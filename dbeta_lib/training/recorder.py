@@ -63,8 +63,13 @@ class Recorder:
         self.pending += 1
 
     def restore(self, rows: list[list[float]], first: float | None) -> None:
-        """Go on from what a checkpoint kept."""
+        """Go on from what a checkpoint kept.
+
+        It may have been written with another distance of rows, so the next row of the curves may
+        come as late as a full distance from here.
+        """
         self.pending, self.first = len(rows), first
+        self.rows = self.rows.new_zeros(len(self.rows) + len(rows), len(RECORDED))
         if rows:
             self.rows[: len(rows)] = torch.tensor(rows)
 

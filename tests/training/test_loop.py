@@ -101,6 +101,22 @@ def test_a_resumed_run_is_the_uninterrupted_run_bit_by_bit(
         assert torch.equal(other.state_dict()[name], value)
 
 
+@pytest.mark.parametrize("log_every", [2, 4, 9])
+def test_a_run_may_be_resumed_with_another_distance_of_rows(
+    whole, begin, tmp_path, monkeypatch, log_every
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, 12)
+        with pytest.raises(KeyboardInterrupt):
+            begin(tmp_path, log_every=7)  # three steps are in no row when step 10 is kept
+    begin(tmp_path, log_every=log_every, resume=True)
+    model = "model/model.safetensors"
+    assert (tmp_path / model).read_bytes() == (whole[0] / model).read_bytes()
+    steps = [int(line.split(",")[0]) for line in (tmp_path / "curves.csv").open().readlines()[1:]]
+    due = {step for step in range(11, 19) if step % log_every == 0 or step in (12, 18)}
+    assert steps == [0, 6, 7, *sorted(due)]
+
+
 def test_workers_do_not_change_a_run(whole, begin, tmp_path):
     begin(tmp_path, workers=2)
     assert same_run(tmp_path, whole[0])
