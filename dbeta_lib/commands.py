@@ -6,6 +6,7 @@ too, and prints what came out.
 
 import dataclasses
 import shutil
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -169,10 +170,14 @@ def zero_shot(
         if prompts
         else select(opened.meta["name"], task, style, languages.split(","))
     )
+    started = time.monotonic()
     measured = measure(loaded, opened, task, texts)
-    variant = f"{prompts.name if prompts else f'{style} {languages}'} ({digest(texts)[:8]})"
+    seconds = time.monotonic() - started
+    asked = prompts.as_posix() if prompts else f"{style} {languages}"
+    variant = f"{asked} ({digest(texts)[:8]})"
     facts = encoder_facts(loaded) | store_facts(opened) | {"provenance": _seen(model, opened)}
-    path = from_zero_shot(measured, **facts, encoder=str(model), variant=variant).save(out)
+    facts |= {"encoder": str(model), "variant": variant, "wall_time_s": seconds}
+    path = from_zero_shot(measured, **facts).save(out)
     typer.echo(measured.table().to_string(float_format="%.3f"))
     typer.echo(f"macro AUC {measured.interval}; record: {path}")
 
@@ -197,12 +202,16 @@ def probe(
 
     loaded, opened = DBeta.from_pretrained(model), SignalStore.open(store)
     records = opened.records
-    for name, encoder in ((str(model), loaded), ("untrained", random_encoder(loaded.config, 0))):
+    control = random_encoder(loaded.config, 0)
+    for name, encoder in ((str(model), loaded), (f"{model}, untrained", control)):
+        started = time.monotonic()
         probes = linear_probe(
             extract(encoder, opened), opened.labels(task), records["split"],
             seeds=range(draws), patients=records["patient_id"], valid=opened.labels_valid(task),
         )  # fmt: skip
-        facts = encoder_facts(encoder) | store_facts(opened) | {"encoder": name, "task": task}
+        seconds = time.monotonic() - started
+        facts = encoder_facts(encoder) | store_facts(opened)
+        facts |= {"encoder": name, "task": task, "wall_time_s": seconds}
         if encoder is loaded:
             facts["provenance"] = _seen(model, opened, probed=True)
         for measured in probes:

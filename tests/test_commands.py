@@ -70,6 +70,7 @@ def test_zero_shot_probe_and_report_leave_records_that_know_the_pre_training(
     records = [json.loads(path.read_text()) for path in out.glob("*.json")]
     assert len(records) == 7  # zero-shot; the probe at three shares, trained and untrained
     assert len(list((tmp_path / "kept").glob("*.json"))) == 7
+    assert min(r["wall_time_s"] for r in records) > 0
     seen = [r["provenance"]["train_reports_seen"] for r in records if r["encoder"] == model]
     assert sum(seen) == 3  # the probe's rows, whose reports pre-training had read
 

@@ -3,7 +3,7 @@
 A notebook measures, adds the facts, and saves:
 
     facts = dict(**encoder_facts(model), **store_facts(store), encoder="D-BETA mini", task="super")
-    from_probe(probe, **facts, provenance=seen).save(out / "results")
+    from_probe(probe, **facts, provenance=seen, wall_time_s=seconds).save(out / "results")
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,10 @@ def provenance(
 
 
 def from_probe(probe: Probe, **facts: Any) -> Result:
-    """The record of a probe at one share of labels; `facts` are further fields of `Result`."""
+    """The record of a probe at one share of labels; `facts` are further fields of `Result`.
+
+    `wall_time_s` among them: seconds of the call that measured, all its shares and the features.
+    """
     share = probe.fraction
     if isinstance(share, int | np.integer):
         share = probe.n_train / probe.n_labelled
@@ -95,7 +98,10 @@ def from_gain(gain: Interval, probe: Probe, against: str, **facts: Any) -> Resul
 
 
 def from_zero_shot(measured: ZeroShot, **facts: Any) -> Result:
-    """The record of a zero-shot measurement; `variant` in `facts` should name the prompts."""
+    """The record of a zero-shot measurement; `facts` are further fields of `Result`.
+
+    `variant` among them should name the prompts, `wall_time_s` the seconds that it took.
+    """
     per_class = {
         name: {"auc": i.value, "low": i.low, "high": i.high, "positives": int(positives)}
         for name, i, positives in zip(

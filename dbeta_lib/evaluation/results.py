@@ -83,7 +83,7 @@ class Result:
     per_class: dict[str, dict[str, float | None]] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     versions: dict[str, str] = field(default_factory=lambda: versions())
-    wall_time_s: float | None = None
+    wall_time_s: float | None = None  # of the call that measured it, with all that it measured
     date: str = ""  # ISO day on which it was computed
     format: int = FORMAT
 

@@ -36,7 +36,7 @@ def facts(store, toy):
 
 
 def test_a_probe_becomes_its_record(probe, facts, toy, store, tmp_path):
-    made = [records.from_probe(p, **facts, profile="smoke") for p in probe]
+    made = [records.from_probe(p, **facts, profile="smoke", wall_time_s=2.5) for p in probe]
     assert [round(r.label_fraction, 3) for r in made] == [round(8 / 23, 3), 0.5, 1.0]
     assert [r.n_train for r in made] == [8, 11, 23]
     one = results.load(made[1].save(tmp_path))
@@ -47,7 +47,7 @@ def test_a_probe_becomes_its_record(probe, facts, toy, store, tmp_path):
     assert (one.data, one.protocol, one.metric) == ("toy", "linear probe", "macro_auc")
     assert (one.n, one.patients, one.k, one.seeds) == (16, 8, 4, (0, 1))
     assert one.per_class["rare"]["positives"] == 2 and one.date
-    assert one.sd == pytest.approx(probe[1].sd)
+    assert one.sd == pytest.approx(probe[1].sd) and one.wall_time_s == 2.5
 
 
 def test_a_gain_says_against_what(probe, facts, tmp_path):
