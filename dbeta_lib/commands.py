@@ -254,28 +254,55 @@ def report(
     Example: dbeta report runs/demo/results --keep benchmarks/results/demo --readme README.md
     """
     from dbeta_lib.evaluation.results import load_all, table
-    from dbeta_lib.files import read_json, write_json
-    from dbeta_lib.reporting.readme import TIMES, copy_figures, write
+    from dbeta_lib.reporting.readme import copy_figures, write
 
     if not folder.is_dir():
         raise DBetaError(f"{folder} is no folder; give the results folder of a run")
-    typer.echo(table(load_all(folder)))
+    if keep and keep.resolve() == folder.resolve():
+        raise UsageError(f"--keep {keep} is the results folder itself; name another folder")
+    found = load_all(folder)
+    typer.echo(table(found))
     if keep:
-        keep.mkdir(parents=True, exist_ok=True)
-        for path in keep.glob("*.json"):
-            path.unlink()
-        for path in sorted(folder.glob("*.json")):
-            shutil.copyfile(path, keep / path.name)
-        state = folder.parent / "workflow.json"
-        if state.is_file():
-            notebooks = read_json(state)["notebooks"]
-            seconds = {name: record.get("seconds") for name, record in notebooks.items()}
-            write_json(keep.parent / TIMES / f"{keep.name}.json", seconds)
+        _keep(folder, list(found["file"]), keep)
         typer.echo(f"copied to {keep}", err=True)
     if readme:
         write(readme, readme.parent / "benchmarks" / "results")
         copied = copy_figures(readme, folder.parent / "figures")
         typer.echo(f"{readme}: tables written, figures copied: {', '.join(copied)}", err=True)
+
+
+def _keep(folder: Path, names: list[str], keep: Path) -> None:
+    """Copy the records `names` of a run, and its notebooks' times; records kept before make way.
+
+    Other files in `keep` stay. Raises DBetaError when there is nothing to keep.
+    """
+    from dbeta_lib.files import read_json, write_json
+    from dbeta_lib.reporting.readme import TIMES
+
+    if not names:
+        raise DBetaError(f"{folder} holds no result to keep; run notebooks 04 and 05 first")
+    keep.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(folder / name, keep / name)
+    for path in keep.glob("*.json"):  # only now: whatever fails above loses nothing
+        if path.name not in names and _is_record(path):
+            path.unlink()
+    state = folder.parent / "workflow.json"
+    if state.is_file():
+        notebooks = read_json(state)["notebooks"]
+        seconds = {name: record.get("seconds") for name, record in notebooks.items()}
+        write_json(keep.parent / TIMES / f"{keep.name}.json", seconds)
+
+
+def _is_record(path: Path) -> bool:
+    """Whether a file is a result record; the dated files of benchmarks are none."""
+    from dbeta_lib.evaluation.results import load
+
+    try:
+        load(path)
+    except DBetaError:
+        return False
+    return True
 
 
 COMMANDS = {

@@ -1,5 +1,6 @@
 """The `dbeta` commands end to end on a small cohort, and their sentences for wrong use."""
 
+import dataclasses
 import json
 import shutil
 
@@ -7,6 +8,12 @@ import pytest
 
 from dbeta_lib.cli import main
 from dbeta_lib.commands import COMMANDS
+from dbeta_lib.evaluation.results import Result
+
+RESULT = Result(
+    encoder="a", data="d", store_fingerprint="f", task="t", protocol="linear probe",
+    metric="macro_auc", value=0.8, low=0.7, high=0.9, n=9,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +96,38 @@ def test_a_model_of_other_data_is_not_called_out_of_domain(run, store, tmp_path,
         capsys.readouterr()
         assert main(["report", str(out)]) == 0
         assert "| not known |" in capsys.readouterr().out
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "run" / "results"
+    RESULT.save(folder)
+    return folder
+
+
+def test_kept_records_make_way_and_other_files_stay(results, tmp_path):
+    kept = tmp_path / "kept"
+    old = dataclasses.replace(RESULT, task="old").save(kept)
+    dated = kept / "2026-11-21-speed.json"
+    dated.write_text('{"seconds": 1}')
+    assert main(["report", str(results), "--keep", str(kept)]) == 0
+    assert not old.exists()
+    assert {path.name for path in kept.iterdir()} == {RESULT.file_name, dated.name}
+
+
+def test_the_results_folder_itself_is_no_place_to_keep_records(results, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(results)
+    for keep in (results, results / ".." / "results", tmp_path / "link"):
+        assert main(["report", str(results), "--keep", str(keep)]) == 2
+        assert "name another folder" in capsys.readouterr().err
+    assert (results / RESULT.file_name).is_file()
+
+
+def test_an_empty_folder_replaces_no_kept_record(results, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["report", str(tmp_path / "empty"), "--keep", str(results)]) == 1
+    assert "no result to keep" in capsys.readouterr().err
+    assert (results / RESULT.file_name).is_file()
 
 
 @pytest.mark.parametrize(
