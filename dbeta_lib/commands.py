@@ -14,8 +14,19 @@ import typer
 
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 
-StorePath = Annotated[Path, typer.Argument(help="A prepared signal store.")]
-ModelPath = Annotated[Path, typer.Argument(help="A folder that save_pretrained wrote.")]
+
+def _folder(param: typer.CallbackParam, path: Path) -> Path:
+    """A folder that a command reads; wrong use where it is not there, so no hub is asked for it."""
+    if not path.is_dir():
+        wanted = param.help.rstrip(".")
+        raise UsageError(f"{path} is no folder; give {wanted[0].lower()}{wanted[1:]}")
+    return path
+
+
+StorePath = Annotated[Path, typer.Argument(help="A prepared signal store.", callback=_folder)]
+ModelPath = Annotated[
+    Path, typer.Argument(help="A folder that save_pretrained wrote.", callback=_folder)
+]
 OutPath = Annotated[Path, typer.Option("--out", help="Folder for result records.")]
 
 
@@ -240,7 +251,7 @@ def _seen(model: Path, store, probed: bool = False):
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of result records.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of result records.", callback=_folder)],
     keep: Annotated[
         Path | None, typer.Option(help="Copy the records there, for the README to quote.")
     ] = None,
@@ -256,8 +267,6 @@ def report(
     from dbeta_lib.evaluation.results import load_all, table
     from dbeta_lib.reporting.readme import copy_figures, write
 
-    if not folder.is_dir():
-        raise DBetaError(f"{folder} is no folder; give the results folder of a run")
     if keep and keep.resolve() == folder.resolve():
         raise UsageError(f"--keep {keep} is the results folder itself; name another folder")
     found = load_all(folder)

@@ -136,8 +136,16 @@ def test_an_empty_folder_replaces_no_kept_record(results, tmp_path, capsys):
         (["prepare", "ptb-x", "a", "b"], 2, "did you mean 'ptb-xl'"),
         (["prepare", "ptb-xl", "only-one"], 2, "takes SRC DEST"),
         (["prepare", "ptb-xl", "/nosuch/folder", "dest"], 2, "/nosuch/folder"),
-        (["verify", "/nosuch/store"], 1, "/nosuch/store"),
-        (["report", "/nosuch/results"], 1, "/nosuch/results"),
+        (
+            ["verify", "/nosuch/store"],
+            2,
+            "/nosuch/store is no folder; give a prepared signal store",
+        ),
+        (["negatives", "/nosuch/store"], 2, "/nosuch/store is no folder"),
+        (["pretrain", "/nosuch/store", "run"], 2, "/nosuch/store is no folder"),
+        (["zero-shot", "nosuch/modle", ".", "--task", "t"], 2, "nosuch/modle is no folder"),
+        (["probe", ".", "/nosuch/store", "--task", "t"], 2, "/nosuch/store is no folder"),
+        (["report", "/nosuch/results"], 2, "/nosuch/results is no folder"),
         (["pretrian"], 2, "pretrian"),
     ],
 )
