@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from dbeta_lib.batch import Batch
-from dbeta_lib.errors import DBetaError, Stopped
+from dbeta_lib.errors import DBetaError, Stopped, UsageError
 from dbeta_lib.files import sha256_bytes
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import Negatives
@@ -63,7 +63,8 @@ def pretrain(
     Leaves `model/`, `curves.csv`, `tensorboard/`, `checkpoints/` and, last, `summary.json`.
     Raises DBetaError when the loss is no longer finite or explodes (naming step, records and last
     checkpoint), when the disk is full, or when what is to be resumed was another run (naming the
-    field); Stopped after SIGTERM, with a checkpoint.
+    field); UsageError when several processes would compute another loss than one; Stopped after
+    SIGTERM, with a checkpoint.
     """
     run = _Run(model, store, PretrainConfig.of(settings, **overrides), progress)
     say = say if run.is_main else _say_nothing
@@ -83,6 +84,7 @@ class _Run:
         unused = any(not getattr(model.config.objective, f"{n}_weight") for n in LOSSES[:-1])
         ddp = DistributedDataParallelKwargs(find_unused_parameters=unused)
         self.accelerator = Accelerator(kwargs_handlers=[ddp])
+        _refuse_losses_over_processes(model, self.accelerator.num_processes)
         self.device, self.is_main = self.accelerator.device, self.accelerator.is_main_process
         self.model, self.store, self.settings = model, store, settings
         self.progress = progress and self.is_main
@@ -332,6 +334,21 @@ class _Run:
             summary.save(self.folder.path / "summary.json")
         self.accelerator.wait_for_everyone()
         return summary
+
+
+def _refuse_losses_over_processes(model: DBeta, processes: int) -> None:
+    """Only ETM's mean over processes is the mean over the batch; the others would train otherwise.
+
+    ETS pairs all records of a batch, and MLM and MEM average over words and patches, of which each
+    process has another number. Gathering the batch with its gradients is not built yet.
+    """
+    weights = {n: getattr(model.config.objective, f"{n}_weight") for n in ("ets", "mlm", "mem")}
+    used = [f"{name}_weight={weight:g}" for name, weight in weights.items() if weight]
+    if processes > 1 and used:
+        raise UsageError(
+            f"runs over several processes are not supported yet with {', '.join(used)}: each of "
+            f"the {processes} processes would see its part of the batch only; start one process"
+        )
 
 
 def _say_nothing(sentence: str) -> None:

@@ -71,8 +71,11 @@ def killed(folder, seed):
 
 
 def one_rank(store_path, folder, rank, world, port):
-    """Two steps without dropout; MEM and ETM, whose means over ranks are the global means.
+    """Two steps of ETM alone, without dropout.
 
+    It proves that ranks share a batch, its draws and the gradient, for a loss whose mean over
+    ranks is the mean over the batch. It proves nothing of ETS, MLM and MEM: `pretrain` refuses
+    these over several processes.
     With eps = 1 Adam's step is about lr times the gradient: it does not blow up rounding errors.
     """
     os.environ |= {
@@ -88,14 +91,15 @@ def one_rank(store_path, folder, rank, world, port):
 
 
 NO_DROPOUT = {
-    "mlm_weight": 0.0, "ets_weight": 0.0, "input_dropout": 0.0, "ecg_dropout": 0.0,
+    "mlm_weight": 0.0, "ets_weight": 0.0, "mem_weight": 0.0,
+    "input_dropout": 0.0, "ecg_dropout": 0.0,
     "attention_dropout": 0.0, "fusion_dropout": 0.0,
     "text_architecture": {**tiny_config().text.text_architecture, "dropout_rate": 0.0},
 }  # fmt: skip
 
 
 def paired(folder):
-    """The same run in `one` by one process and in `two` by two."""
+    """The same run (ETM alone) in `one` by one process and in `two` by two."""
     assert wait(forked(one_rank, folder / "store", folder / "one", 0, 1, 0)) == 0
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -306,6 +306,19 @@ def test_wrong_settings_are_named(begin, tmp_path):
         begin(tmp_path, overrides={"samples": 320})
 
 
+def test_several_processes_are_refused_for_losses_that_they_would_change(
+    begin, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop.Accelerator, "num_processes", 2)
+    off = {"ets_weight": 0.0, "mlm_weight": 0.0, "mem_weight": 0.0}
+    for name in off:
+        with pytest.raises(UsageError, match=rf"with {name}=1: .*start one process"):
+            begin(tmp_path, overrides={**off, name: 1.0})
+    with pytest.raises(UsageError, match=r"with ets_weight=\S+, mlm_weight=\S+, mem_weight=\S+:"):
+        begin(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_store_without_validation_records_is_trained_on_and_said(begin, tmp_path, store):
     said = []
     rows = store.rows
