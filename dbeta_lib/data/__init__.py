@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from dbeta_lib.data.store import SignalStore
+from dbeta_lib.data.writer import finish_interrupted
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 
 # name -> module with CODE_VERSION, prepare(), and source_checksum() if it reads a folder
@@ -44,6 +45,7 @@ def ensure_store(
         raise UsageError(f"{name} is read from a folder; name it")
     if source is not None and not Path(source).is_dir():
         raise UsageError(f"{source} is no folder; name the folder of {name}")
+    finish_interrupted(dest)  # killed at its last rename: whether it is the one wanted comes next
     why = _why_prepare(module, name, source, Path(dest), given)
     if not why:
         store = SignalStore.open(dest)

@@ -169,3 +169,10 @@ def _alive(pid: int) -> bool:
             return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_a_preparation_killed_at_its_last_rename_is_put_in_place_and_used(ensure, tmp_path):
+    ensure()
+    (tmp_path / "s").rename(tmp_path / "s.partial")  # what kill -9 between the renames leaves
+    assert "used as it is" in ensure()
+    assert (tmp_path / "s" / "store.json").is_file() and not (tmp_path / "s.partial").exists()
