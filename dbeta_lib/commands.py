@@ -5,10 +5,11 @@ too, and prints what came out.
 """
 
 import dataclasses
+import json
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -122,38 +123,44 @@ def pretrain(
 
     Example: dbeta pretrain stores/ptb-xl runs/mine --steps 1500 --set mask_ratio=0.75 --set keep=9
     """
-    from dbeta_lib.config import SECTIONS, DBetaConfig
+    from dbeta_lib.config import DBetaConfig
     from dbeta_lib.data.store import SignalStore
     from dbeta_lib.training.loop import pretrain as train
     from dbeta_lib.training.settings import PretrainConfig
     from dbeta_lib.training.start import build_model
 
-    opened = SignalStore.open(store)
-    given = dict(_setting(text) for text in setting or [])
+    config, of_run = DBetaConfig.preset(preset, switches), dataclasses.asdict(PretrainConfig())
+    of_model = {k: v for part in dataclasses.asdict(config).values() if isinstance(part, dict)
+                for k, v in part.items()}  # fmt: skip
+    given = dict(_setting(text, of_model | of_run) for text in setting or [])
     run = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed, "workers": workers}
-    of_run = {field.name for field in dataclasses.fields(PretrainConfig)}
-    of_model = {field.name for part in SECTIONS.values() for field in dataclasses.fields(part)}
-    for name in given:
-        if name not in of_run | of_model:
-            raise UsageError(f"there is no setting '{name}'{nearest(name, of_run | of_model)}")
     run |= {name: given.pop(name) for name in list(given) if name in of_run}
-    model = build_model(DBetaConfig.preset(preset, switches, **given), opened, seed)
+    PretrainConfig.of(**run)  # wrong use before anything is read
+    opened = SignalStore.open(store)
+    model = build_model(config.replace(**given), opened, run["seed"])
     summary = train(model, opened, out, resume=resume, fresh=fresh, **run)
     losses = ", ".join(f"{name} {value:.3f}" for name, value in summary.losses.items())
     typer.echo(f"{summary.model}: {summary.steps} steps, {losses}")
 
 
-def _setting(text: str) -> tuple[str, object]:
-    """`"mask_ratio=0.5"` -> ("mask_ratio", 0.5); what is no number, true or false stays text."""
-    import json
+def _setting(text: str, defaults: dict[str, Any]) -> tuple[str, Any]:
+    """`"mask_ratio=0.5"` -> ("mask_ratio", 0.5), of the type that the field's default has.
+
+    Raises UsageError for an unknown name and for a value of another type.
+    """
+    from dbeta_lib.notebook_parameters import checked, parsed
 
     name, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set takes key=value, not '{text}'")
+    if name not in defaults:
+        raise UsageError(f"there is no setting '{name}'{nearest(name, defaults)}")
+    if not isinstance(defaults[name], dict):
+        return name, parsed(value, defaults[name], f"--set {name}")
     try:
-        return name, json.loads(value)
+        return name, checked(json.loads(value), defaults[name], f"--set {name}")
     except json.JSONDecodeError:
-        return name, value
+        raise UsageError(f"--set {name} takes JSON, not '{value}'") from None
 
 
 def zero_shot(

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from dbeta_lib.cli import main
-from dbeta_lib.commands import COMMANDS
+from dbeta_lib.commands import COMMANDS, _setting
 from dbeta_lib.evaluation.results import Result
 
 RESULT = Result(
@@ -163,8 +163,31 @@ def test_wrong_use_ends_with_one_sentence(arguments, code, sentence, capsys):
         ("mask_ration=0.5", "did you mean 'mask_ratio'"),
         ("weight_deccay=0.1", "did you mean 'weight_decay'"),
         ("mask_ratio", "takes key=value"),
+        ("mask_ratio=high", "--set mask_ratio takes a number"),
+        ("mask_ratio=none", "--set mask_ratio takes a number"),
+        ("keep=many", "--set keep takes a whole number"),
+        ("steps=2.5", "--set steps takes a whole number"),
+        ("tensorboard=2", "--set tensorboard takes true or false"),
+        ("betas=0.9,high", "each item of --set betas takes a number"),
+        ("conv_layers=[1,2]", "each item of --set conv_layers takes a list"),
+        ("text_architecture={", "--set text_architecture takes JSON"),
+        ("text_architecture=1", "--set text_architecture takes a mapping"),
+        ("keep=0", "keep=0 must be more than 0"),
     ],
 )
 def test_a_wrong_set_option_names_the_remedy(store, tmp_path, text, sentence, capsys):
     assert main(["pretrain", str(store), str(tmp_path / "run"), "--set", text]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_values_of_set_get_the_type_of_their_default():
+    defaults = {"lr": 0.1, "betas": (0.9, 0.98), "conv_layers": ((1, 2, 3),), "keep": 2,
+                "optimizer": "adam", "tensorboard": True, "text_architecture": {}}  # fmt: skip
+    for text, value in (
+        ("lr=1", 1.0), ("lr=1e-3", 0.001), ("betas=[0.8,0.9]", [0.8, 0.9]), ("keep=9", 9),
+        ("conv_layers=[[64,4,4],[64,2,2]]", [[64, 4, 4], [64, 2, 2]]), ("optimizer=1", "1"),
+        ("tensorboard=false", False), ('text_architecture={"gated": true}', {"gated": True}),
+    ):  # fmt: skip
+        name, found = _setting(text, defaults)
+        assert (name, found) == (text.partition("=")[0], value)
+        assert type(found) is type(value)
