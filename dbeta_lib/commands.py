@@ -59,8 +59,7 @@ def prepare(
     if name == "ptb-xl":
         options["report"] = report
     source = folders[0] if wanted == 2 else None
-    store = ensure_store(name, source, folders[-1], workers=workers, **options)
-    typer.echo(store.summary())
+    ensure_store(name, source, folders[-1], workers=workers, **options)  # tells what it did
 
 
 def verify(store: StorePath) -> None:

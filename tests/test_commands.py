@@ -45,6 +45,13 @@ def test_a_prepared_store_verifies_and_is_reused(store, capsys):
     assert "unchanged" in capsys.readouterr().out
 
 
+def test_a_preparation_tells_its_counts_once(tmp_path, capsys):
+    assert main(["prepare", "synthetic", str(tmp_path / "s"), "--patients", "10"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("30 rows of 10 patients") == 1
+    assert out.rstrip().endswith("set aside: 0")
+
+
 def test_set_reaches_the_model_and_the_run(run):
     config = json.loads((run / "model" / "config.json").read_text())
     assert config["ecg"]["ecg_layers"] == 1
