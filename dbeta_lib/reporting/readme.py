@@ -93,7 +93,7 @@ def _zero_shot(frame: pd.DataFrame, task: str) -> str:
     frame = frame.sort_values(["variant", "value"], ascending=[True, False]).assign(
         prompts=frame["variant"]
     )
-    table = pivot(frame, rows="encoder", columns="prompts")
+    table = pivot(frame, rows="encoder", columns="prompts", interval_digits=3)
     return f"{title}\n\n{table.to_markdown()}\n"
 
 
@@ -107,12 +107,12 @@ def _probe(frame: pd.DataFrame, task: str) -> str:
     scores = frame[frame["metric"] == "macro_auc"].sort_values("value", ascending=False)
     gains = frame[(frame["metric"] == "macro_auc_gain") & (frame["against"] == "random encoder")]
     trained = gains["encoder"].str.replace("pre-trained", "gain over the random encoder")
-    table = pivot(pd.concat([scores, gains.assign(encoder=trained)]))
+    table = pivot(pd.concat([scores, gains.assign(encoder=trained)]), interval_digits=3)
     return f"{title}\n\n{table.to_markdown()}\n"
 
 
 def _times(results: Path) -> str:
-    """Seconds per notebook and profile, of the runs whose times were kept."""
+    """Minutes and seconds per notebook and run whose times were kept, and of all its notebooks."""
     columns = {path.stem: read_json(path) for path in sorted((results / TIMES).glob("*.json"))}
     if not columns:
         raise DBetaError(f"{results / TIMES} holds no run; keep one: dbeta report --keep")
@@ -121,6 +121,8 @@ def _times(results: Path) -> str:
         {"notebook": name} | {run: _clock(times.get(name)) for run, times in columns.items()}
         for name in names
     ]
+    sums = {run: sum(t for t in times.values() if t is not None) for run, times in columns.items()}
+    rows.append({"notebook": "all"} | {run: _clock(seconds) for run, seconds in sums.items()})
     return show(pd.DataFrame(rows)).to_markdown() + "\n"
 
 

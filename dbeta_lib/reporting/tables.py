@@ -27,15 +27,23 @@ _LATEX = {
 
 
 def format_interval(
-    value: float, low: float | None = None, high: float | None = None, digits: int = 3
+    value: float,
+    low: float | None = None,
+    high: float | None = None,
+    digits: int = 3,
+    interval_digits: int | None = None,
 ) -> str:
-    """`0.803 [0.79, 0.82]`: the value, and its interval with one digit less; "–" for NaN."""
+    """`0.803 [0.79, 0.82]`: the value, and its interval with one digit less; "–" for NaN.
+
+    `interval_digits` where the interval shall have another number of them.
+    """
     if _missing(value):
         return NOTHING
     text = f"{value:.{digits}f}"
     if _missing(low) or _missing(high):
         return text
-    return f"{text} [{low:.{max(digits - 1, 0)}f}, {high:.{max(digits - 1, 0)}f}]"
+    fewer = max(digits - 1, 0) if interval_digits is None else interval_digits
+    return f"{text} [{low:.{fewer}f}, {high:.{fewer}f}]"
 
 
 def _missing(value: object) -> bool:
@@ -185,12 +193,13 @@ def pivot(
     high: str = "high",
     caption: str = "",
     digits: int = 3,
+    interval_digits: int | None = None,
 ) -> Table:
     """Results as rows x columns, "0.803 [0.79, 0.82]" in each cell; fractions as "10 %".
 
     Rows keep the order of `results`, columns are sorted. Several results for one cell (seeds) are
-    shown as their mean and their range, and the caption says so. Raises UsageError for a missing
-    column.
+    shown as their mean and their range, and the caption says so. Digits as in `format_interval`.
+    Raises UsageError for a missing column.
     """
     names = [rows] if isinstance(rows, str) else list(rows)
     need_columns(results, [*names, columns, value], "the table of results")
@@ -201,7 +210,9 @@ def pivot(
     for key in keys:
         groups = [grouped.get((*key, head)) for head in heads]
         several = several or any(group is not None and len(group) > 1 for group in groups)
-        cells.append([_pivot_cell(group, value, low, high, digits) for group in groups])
+        cells.append(
+            [_pivot_cell(group, value, low, high, digits, interval_digits) for group in groups]
+        )
     header = (*names, *(_head(head, columns) for head in heads))
     texts = tuple((*map(format_cell, key), *row) for key, row in zip(keys, cells))
     if several:
@@ -211,14 +222,16 @@ def pivot(
     return Table(header, texts, numeric, caption, results)
 
 
-def _pivot_cell(group: pd.DataFrame | None, value: str, low: str, high: str, digits: int) -> str:
+def _pivot_cell(
+    group: pd.DataFrame | None, value: str, low: str, high: str, *digits: int | None
+) -> str:
     if group is None:
         return NOTHING
     values = group[value].astype(float)
     if len(group) > 1:
-        return format_interval(values.mean(), values.min(), values.max(), digits)
+        return format_interval(values.mean(), values.min(), values.max(), *digits)
     bounds = [float(group[c].iloc[0]) if c in group else None for c in (low, high)]
-    return format_interval(values.iloc[0], *bounds, digits)
+    return format_interval(values.iloc[0], *bounds, *digits)
 
 
 def _head(head: object, column: str) -> str:

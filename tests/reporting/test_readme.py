@@ -6,6 +6,7 @@ import pytest
 
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation.results import Result
+from dbeta_lib.files import write_json
 from dbeta_lib.reporting.readme import render
 
 PROBE = Result(
@@ -40,3 +41,18 @@ def test_prompts_edited_between_two_seeds_stand_in_one_column(tmp_path):
     replace(asked, variant="name en, 01234567").save(tmp_path / "demo-seed0")
     replace(asked, variant="name en, 89abcdef", value=0.7).save(tmp_path / "demo-seed1")
     assert "| encoder | name en |" in render("demo", tmp_path)
+
+
+def test_an_interval_has_as_many_digits_as_its_value(tmp_path):
+    replace(PROBE, low=0.7854, high=0.8146).save(tmp_path / "demo")
+    replace(PROBE, protocol="zero-shot", variant="name en").save(tmp_path / "demo")
+    made = render("demo", tmp_path)
+    assert "0.800 [0.785, 0.815]" in made and "0.800 [0.780, 0.820]" in made
+
+
+def test_the_last_row_of_the_times_is_their_sum(tmp_path):
+    write_json(tmp_path / "times" / "demo.json", {"00_tour": 30.6, "01_data": 59.6, "02": None})
+    write_json(tmp_path / "times" / "real.json", {"00_tour": 3600})
+    lines = render("times", tmp_path).strip().splitlines()
+    assert lines[-1] == "| all | 1:30 | 60:00 |"
+    assert lines[-2] == "| 02 | - | - |"
