@@ -57,14 +57,15 @@ def pretrain(
 
     negatives: what the config names, by default. rows: of the store; the training split by default.
     settings, overrides: see `PretrainConfig`. resume: go on from the last checkpoint in `out_dir`.
-    fresh: forget what is there. A finished run of the same identity is not repeated: its weights
-    are loaded into `model`. progress: bars. say: gets one sentence about what is done.
+    fresh: remove what an earlier run left there. Without either, only a folder without products of
+    a run is trained into. A finished run of the same identity is not repeated: its weights are
+    loaded into `model`. progress: bars. say: gets one sentence about what is done.
 
     Leaves `model/`, `curves.csv`, `tensorboard/`, `checkpoints/` and, last, `summary.json`.
     Raises DBetaError when the loss is no longer finite or explodes (naming step, records and last
-    checkpoint), when the disk is full, or when what is to be resumed was another run (naming the
-    field); UsageError when several processes would compute another loss than one; Stopped after
-    SIGTERM, with a checkpoint.
+    checkpoint), when the disk is full, when what is to be resumed was another run (naming the
+    field), or when something is there that may not be removed; UsageError when several processes
+    would compute another loss than one; Stopped after SIGTERM, with a checkpoint.
     """
     run = _Run(model, store, PretrainConfig.of(settings, **overrides), progress)
     say = say if run.is_main else _say_nothing
@@ -141,7 +142,7 @@ class _Run:
         found = self.folder.unfinished() if resume and not fresh else None
         if found:
             load_weights(found[0], self.model)
-        elif self.is_main and self.folder.clear():
+        elif self.folder.make_way(resume, fresh, self.is_main):
             say(f"{self.folder.path}: what an earlier run left there was removed; training anew")
         self.accelerator.wait_for_everyone()
         self._prepare()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dbeta_lib.errors import DBetaError, Stopped, UsageError
+from dbeta_lib.errors import AnotherRun, DBetaError, Stopped, UsageError
 from dbeta_lib.model import DBeta
 from dbeta_lib.training import checkpoints, loop
 from dbeta_lib.training.curves import Curves
@@ -142,8 +142,46 @@ def test_a_finished_run_is_not_trained_again_unless_fresh(begin, tmp_path, monke
         with pytest.raises(KeyboardInterrupt):
             begin(tmp_path, steps=3, fresh=True)
     assert not (tmp_path / "summary.json").exists()
-    begin(tmp_path, steps=3)
+    begin(tmp_path, steps=3, resume=True)
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == weights
+
+
+def files_of(folder):
+    return {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_finished_run_is_not_removed_unless_fresh(begin, tmp_path):
+    begin(tmp_path, steps=2)
+    before = files_of(tmp_path)
+    with pytest.raises(AnotherRun, match=r"finished run whose settings.steps was 2.*fresh"):
+        begin(tmp_path, steps=3)
+    assert files_of(tmp_path) == before
+    assert begin(tmp_path, steps=3, fresh=True).steps == 3
+
+
+def test_an_unfinished_run_is_not_removed_unless_fresh(whole, begin, tmp_path, monkeypatch):
+    for at, words in ((3, "stopped before its first"), (7, r"unfinished run \(step-00000005\) of")):
+        with monkeypatch.context() as patch:
+            interrupt(patch, at)
+            with pytest.raises(KeyboardInterrupt):
+                begin(tmp_path, resume=True)
+        before = files_of(tmp_path)
+        with pytest.raises(DBetaError, match=words + r".*\(resume\).*\(fresh\)"):
+            begin(tmp_path)
+        assert files_of(tmp_path) == before
+    begin(tmp_path, resume=True)
+    assert same_run(tmp_path, whole[0])
+
+
+@pytest.mark.parametrize("name", ["model/model.safetensors", "checkpoints/a", "summary.json"])
+@pytest.mark.parametrize("flag", ["none", "resume", "fresh"])
+def test_what_no_run_left_is_never_removed(begin, tmp_path, name, flag):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("{}")
+    before = files_of(tmp_path)
+    with pytest.raises(DBetaError, match=rf"holds {name.split('/')[0]}, which no run.*remove them"):
+        begin(tmp_path, **({} if flag == "none" else {flag: True}))
+    assert files_of(tmp_path) == before
 
 
 def test_sigterm_leaves_a_checkpoint_and_exit_code_75(whole, begin, tmp_path, monkeypatch):
