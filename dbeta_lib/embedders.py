@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from dbeta_lib.encoders.text import load_text_model, load_tokenizer
 from dbeta_lib.errors import DBetaError, UsageError, nearest
+from dbeta_lib.progress import tqdm
 
 POOLINGS = ("masked_mean", "mean_with_pads")
 

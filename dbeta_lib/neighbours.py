@@ -8,10 +8,10 @@ same table. Cosines that agree to `TIE` count as equal and the lower index comes
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.errors import nearest as nearest_name
+from dbeta_lib.progress import tqdm
 
 BACKENDS = ("torch", "faiss")
 TIE = 9  # decimals of a cosine that count; duplicates in other words are equal to about 1e-16

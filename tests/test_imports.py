@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ROOT / "dbeta_lib"
 FLOORS = [  # from the ground; modules of one floor may import each other, but not in a circle
-    {"config", "errors", "presets", "files", "leads", "seeds"},
+    {"config", "errors", "presets", "progress", "files", "leads", "seeds"},
     {"data"},
     {"batch", "checkpoint_files", "embedders", "encoders", "fusion", "heads", "inference"}
     | {"losses", "n3s", "neighbours", "official_names", "outputs"},

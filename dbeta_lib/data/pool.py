@@ -9,9 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.progress import tqdm
 
 _CHUNK = 32  # records per message
 _AHEAD = 4  # chunks per worker that may wait, so that memory stays flat

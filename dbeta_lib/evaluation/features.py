@@ -10,7 +10,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.evaluation.encoders import (
@@ -23,6 +22,7 @@ from dbeta_lib.evaluation.encoders import (
 )
 from dbeta_lib.files import atomic_write, read_json, sha256_bytes, sha256_file, write_json
 from dbeta_lib.leads import LEADS
+from dbeta_lib.progress import tqdm
 
 FORMAT = 1  # of the cache files; a change here makes old ones unread
 

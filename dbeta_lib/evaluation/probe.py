@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from dbeta_lib.data.splits import check_disjoint
 from dbeta_lib.data.store import SPLITS
@@ -36,6 +35,7 @@ from dbeta_lib.evaluation.metrics import (
     mean_over_classes,
     paired_bootstrap,
 )
+from dbeta_lib.progress import tqdm
 from dbeta_lib.seeds import rng
 
 GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)  # C: small = strong penalty

@@ -4,10 +4,10 @@ import hashlib
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from dbeta_lib.errors import DBetaError
+from dbeta_lib.progress import tqdm
 
 _CHUNK = 4096  # texts handed to the tokenizer at once
 

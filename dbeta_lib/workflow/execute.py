@@ -25,6 +25,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from dbeta_lib.command_line import ROOT
 from dbeta_lib.notebook_parameters import Notebook
+from dbeta_lib.progress import AS_TEXT
 
 GRACE = 120.0  # seconds that a kernel has for its checkpoint after SIGTERM
 SHOWN_LINES = 15  # of a failing cell
@@ -154,7 +155,7 @@ def _kernel_class(stopper: Stopper, log: Path) -> type[AsyncKernelManager]:
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             display_name="Python 3",
             language="python",
-            env={"PYTHONPATH": path},
+            env={"PYTHONPATH": path, AS_TEXT: "1"},
             metadata={"supported_encryption": ["curve"]},
         )
 
