@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from dbeta_lib.batch import Batch
 from dbeta_lib.errors import DBetaError, Stopped, UsageError
+from dbeta_lib.evaluation.encoders import weights_hash
 from dbeta_lib.files import sha256_bytes
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import Negatives
@@ -35,6 +36,7 @@ from dbeta_lib.training.recorder import RECORDED, Diverged, Objective, Recorder
 from dbeta_lib.training.run_folder import RunFolder
 from dbeta_lib.training.schedule import optimizer_and_schedule
 from dbeta_lib.training.settings import PretrainConfig, Summary
+from dbeta_lib.training.sources import code_hash
 from dbeta_lib.training.start import negatives_for
 from dbeta_lib.training.termination import Termination, ignore_termination
 
@@ -58,8 +60,9 @@ def pretrain(
     negatives: what the config names, by default. rows: of the store; the training split by default.
     settings, overrides: see `PretrainConfig`. resume: go on from the last checkpoint in `out_dir`.
     fresh: remove what an earlier run left there. Without either, only a folder without products of
-    a run is trained into. A finished run of the same identity is not repeated: its weights are
-    loaded into `model`. progress: bars. say: gets one sentence about what is done.
+    a run is trained into. A finished run of the same identity (config, data, settings, code and the
+    weights before training) is not repeated: its weights are loaded into `model`. progress: bars.
+    say: gets sentences about what is done.
 
     Leaves `model/`, `curves.csv`, `tensorboard/`, `checkpoints/` and, last, `summary.json`.
     Raises DBetaError when the loss is no longer finite or explodes (naming step, records and last
@@ -71,10 +74,15 @@ def pretrain(
     say = say if run.is_main else _say_nothing
     run.gather(Path(out_dir), negatives, rows, say)
     finished = run.begin(resume, fresh, say)
-    if finished is None:
-        with Termination() as asked:
-            run.train(asked)
-        finished = run.finish()
+    try:
+        if finished is None:
+            with Termination() as asked:
+                run.train(asked)
+            finished = run.finish()
+    except (KeyboardInterrupt, DBetaError):
+        run.note_weights()
+        raise
+    run.note_weights()
     return finished
 
 
@@ -126,10 +134,32 @@ class _Run:
             "settings": {**settings.identity(), "precision": self.precision},
             "rows": sha256_bytes(self.maker.rows.tobytes())[:16],
             "reports_and_tokenizer": self.maker.tokens.fingerprint(),
-            "negatives": negatives.describe(),
+            "negatives": negatives.describe(), "library_code": code_hash(),
+            "weights_before": self._weights_before(),
         }  # fmt: skip
         identity = json.loads(json.dumps(identity))  # as it will be read again
         self.folder = RunFolder(out_dir, identity, settings.keep)
+
+    def _weights_before(self) -> str:
+        """Hash of the weights that the run begins, or has begun, with.
+
+        A notebook gives the same object again after a run ended or was interrupted: training has
+        changed it in place, and that run is still the one to be gone on with.
+        """
+        self.weights = weights_hash(self.model)
+        after, before = getattr(self.model, "pretrained_from", ("", ""))
+        return before if after == self.weights else self.weights
+
+    def note_weights(self) -> None:
+        """Keep with the model what its weights, as they are now, have come from."""
+        before = self.folder.identity["weights_before"]
+        self.model.pretrained_from = (weights_hash(self.model), before)
+
+    def _own_up(self, say) -> None:
+        """A run from the first step begins with the weights as they are: its identity says so."""
+        if self.folder.identity["weights_before"] != self.weights:
+            self.folder.identity["weights_before"] = self.weights
+            say("the model was trained before; this run begins with its weights as they are now")
 
     def begin(self, resume: bool, fresh: bool, say) -> Summary | None:
         """A finished run's summary; else make ready to train, from a checkpoint or anew."""
@@ -144,6 +174,8 @@ class _Run:
             load_weights(found[0], self.model)
         elif self.folder.make_way(resume, fresh, self.is_main):
             say(f"{self.folder.path}: what an earlier run left there was removed; training anew")
+        if not found:
+            self._own_up(say)
         self.accelerator.wait_for_everyone()
         self._prepare()
         if found:

@@ -1,8 +1,10 @@
 """Pre-training: it learns, resumes bit by bit, stops with a sentence, and refuses another run."""
 
+import json
 import pickle
 import shutil
 import signal
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -89,8 +91,8 @@ def test_a_resumed_run_is_the_uninterrupted_run_bit_by_bit(
         interrupt(patch, at)
         with pytest.raises(KeyboardInterrupt):
             begin(tmp_path)
-    torch.manual_seed(99)  # neither the state of torch nor the weights given matter
-    other = build_model(config(), store, 2, tokenizer)
+    torch.manual_seed(99)  # the state of torch does not matter
+    other = build_model(config(), store, 1, tokenizer)
     said = []
     summary = begin(tmp_path, model=other, resume=True, say=said.append)
     assert f"resumed after step {(at - 1) // 5 * 5} of 18" in " ".join(said)
@@ -99,6 +101,54 @@ def test_a_resumed_run_is_the_uninterrupted_run_bit_by_bit(
     assert summary.untrained == whole[1].untrained
     for name, value in load_file(whole[0] / "model" / "model.safetensors").items():
         assert torch.equal(other.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("at", [3, 13])
+def test_a_model_that_an_interrupted_run_has_changed_is_gone_on_with(
+    whole, begin, tmp_path, monkeypatch, store, tokenizer, config, at
+):
+    model, said = build_model(config(), store, 1, tokenizer), []
+    with monkeypatch.context() as patch:
+        interrupt(patch, at)
+        with pytest.raises(KeyboardInterrupt):
+            begin(tmp_path, model=model)
+    first = begin(tmp_path, model=model, resume=True, say=said.append)
+    # Before the first checkpoint there is nothing to go back to, which is said and kept.
+    assert same_run(tmp_path, whole[0]) == (at == 13)
+    assert any("begins with its weights as they are" in s for s in said) == (at == 3)
+    assert (first.identity == whole[1].identity) == (at == 13)
+    assert begin(tmp_path, model=model, resume=True) == first  # trained in place and given again
+
+
+def test_other_code_or_other_weights_make_another_run(
+    begin, tmp_path, monkeypatch, store, tokenizer, config
+):
+    begin(tmp_path, steps=2)
+    other = build_model(config(), store, 2, tokenizer)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "code_hash", lambda: "edited")
+        for options, name in (({}, "library_code"), ({"model": other}, "weights_before")):
+            for resume in (False, True):
+                with pytest.raises(AnotherRun, match=rf"{name} was \w+ and is \w+"):
+                    begin(tmp_path, steps=2, resume=resume, **options)
+            patch.undo()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_of_a_library_that_noted_neither_code_nor_weights_is_another_run(
+    begin, tmp_path, monkeypatch, finished
+):
+    with monkeypatch.context() as patch:
+        interrupt(patch, 99 if finished else 7)
+        with nullcontext() if finished else pytest.raises(KeyboardInterrupt):
+            begin(tmp_path)
+    path = tmp_path / ("summary.json" if finished else "checkpoints/step-00000005/run.json")
+    noted = json.loads(path.read_text())
+    del noted["identity"]["library_code"], noted["identity"]["weights_before"]
+    path.write_text(json.dumps(noted))
+    with pytest.raises(AnotherRun, match="library_code was None"):
+        begin(tmp_path, resume=True)
+    assert begin(tmp_path, fresh=True).steps == 18
 
 
 @pytest.mark.parametrize("log_every", [2, 4, 9])
