@@ -38,6 +38,8 @@ SHOWN = (
     ("atrial fibrillation", ("AFIB",), 1),
 )
 
+ROW_MV = 4.0  # between two rows of leads: the tall S waves of LBBB and LVH need it
+
 
 def main() -> int:
     """Measure, write, say. Exit code 0 when all tested medians lie within the real range."""
@@ -170,7 +172,8 @@ def draw(
     """Real left, synthetic right, one row per condition of SHOWN; the 12 leads for 2.5 s each."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12.0, 2.6 * len(SHOWN)), layout="constrained")
+    figure = Figure(figsize=(12.0, 3.2 * len(SHOWN)), layout="constrained")
+    figure.supxlabel("one square: 0.2 s across, 0.5 mV up; each lead for 2.5 s", fontsize=9)
     for row, (condition, codes, nth) in enumerate(SHOWN):
         real = table[table["codes"].map(set(codes).issubset)]
         real = real[real["codes"].map(len) <= len(codes) + 1]
@@ -179,7 +182,7 @@ def draw(
         mine = np.flatnonzero((labels[condition] == 1) & alone(labels, condition))[3 * nth]
         left = figure.add_subplot(len(SHOWN), 2, 2 * row + 1)
         right = figure.add_subplot(len(SHOWN), 2, 2 * row + 2)
-        title = f"real: PTB-XL {int(name[-8:-3])}, {codes[0]}"
+        title = f"real: {condition} (PTB-XL {int(name[-8:-3])}, {codes[0]})"
         paper(left, read_wfdb(folder, name, 100).ecg, title)
         paper(right, ecg[mine] / 1000.0, f"synthetic: {records['report'][mine]}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,16 +202,19 @@ def paper(axes, ecg: np.ndarray, title: str) -> None:
     from matplotlib.ticker import MultipleLocator
 
     columns = np.arange(12).reshape(4, 3)
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
     for column, leads in enumerate(columns):
         for row, lead in enumerate(leads):
             part = ecg[lead, column * 250 : (column + 1) * 250] - np.median(ecg[lead])
-            axes.plot(np.arange(250) / 100 + 2.5 * column, part - 3 * row, "k", linewidth=0.7)
-            axes.text(2.5 * column + 0.05, 1.0 - 3 * row, LEADS[lead], fontsize=7)
-    axes.set(xlim=(0, 10), ylim=(-7.8, 1.8), title=title, xticklabels=[], yticklabels=[])
-    axes.title.set_fontsize(8)
+            base, left = -ROW_MV * row, 2.5 * column
+            axes.plot(np.arange(250) / 100 + left, part + base, "k", linewidth=0.7)
+            axes.axvline(left, color="#C0C0C0", linewidth=0.8)
+            axes.text(left + 0.05, base + 1.4, LEADS[lead], fontsize=8, weight="bold", bbox=box)
+    axes.set(xlim=(0, 10), ylim=(-2 * ROW_MV - 2.6, 2.6), xticklabels=[], yticklabels=[])
+    axes.set_title(title, fontsize=9)
     axes.xaxis.set_major_locator(MultipleLocator(0.2))
     axes.yaxis.set_major_locator(MultipleLocator(0.5))
-    axes.grid(color="#E8B0AC", linewidth=0.4)
+    axes.grid(color="#F0C8C4", linewidth=0.4)
     axes.tick_params(length=0)
 
 
