@@ -24,7 +24,7 @@ from safetensors.torch import load_model
 from torch import nn
 
 from dbeta_lib.errors import DBetaError
-from dbeta_lib.files import read_json, write_json
+from dbeta_lib.files import read_json, sha256_bytes, write_json
 
 FORMAT = 1
 _UNREADABLE = (  # what torch.load and load_state_dict raise on files that are something else
@@ -99,6 +99,15 @@ def load_weights(path: Path, model: nn.Module) -> None:
             f"{file} is damaged or of another model ({str(error)[:200]}); delete {path} to go on "
             "from the checkpoint before it"
         ) from error
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 of all weights and buffers by name, as result records of the model give it."""
+    parts = []
+    for name, tensor in sorted(model.state_dict().items()):
+        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        parts.append(f"{name} {tensor.dtype} {tuple(tensor.shape)} {sha256_bytes(raw.tobytes())}")
+    return sha256_bytes("\n".join(parts).encode())
 
 
 def load_training(path: Path, optimizer: Any, schedule: Any) -> None:

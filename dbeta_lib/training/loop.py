@@ -18,7 +18,6 @@ from tqdm.auto import tqdm
 
 from dbeta_lib.batch import Batch
 from dbeta_lib.errors import DBetaError, Stopped, UsageError
-from dbeta_lib.evaluation.encoders import weights_hash
 from dbeta_lib.files import sha256_bytes
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import Negatives
@@ -28,6 +27,7 @@ from dbeta_lib.training.checkpoints import (
     load_training,
     load_weights,
     save_model_folder,
+    weights_hash,
 )
 from dbeta_lib.training.clock import Clock
 from dbeta_lib.training.curves import Curves

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dbeta_lib.errors import DBetaError
+from dbeta_lib.evaluation import encoders
 from dbeta_lib.files import atomic_write
 from dbeta_lib.training.checkpoints import (
     Checkpoints,
@@ -16,6 +17,7 @@ from dbeta_lib.training.checkpoints import (
     read_run,
     save_model_folder,
     set_random_states,
+    weights_hash,
 )
 from dbeta_lib.training.schedule import optimizer_and_schedule
 from dbeta_lib.training.settings import PretrainConfig
@@ -99,6 +101,15 @@ def test_damage_is_named(tmp_path):
     (saved / "run.json").write_text("{")
     with pytest.raises(DBetaError, match=r"run.json is damaged"):
         read_run(saved)
+
+
+def test_a_run_and_a_result_record_give_the_same_hash_of_weights():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    before = weights_hash(model)
+    assert before == encoders.weights_hash(model)
+    with torch.no_grad():
+        model[0].bias[0] += 1
+    assert before != weights_hash(model) == encoders.weights_hash(model)
 
 
 def test_states_without_a_gpu_are_restored_where_there_is_one():
