@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from dbeta_lib.errors import UsageError
 from dbeta_lib.files import sha256_bytes
 from dbeta_lib.leads import LEADS, canonical, order_to
+from dbeta_lib.training import checkpoints
 
 
 @runtime_checkable
@@ -148,12 +149,7 @@ def weights_hash(encoder: object) -> str:
     """
     if not isinstance(encoder, nn.Module):
         return str(getattr(encoder, "weights_hash", ""))
-    parts = []
-    for name, tensor in sorted(encoder.state_dict().items()):
-        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        described = f"{name} {tensor.dtype} {tuple(tensor.shape)} {sha256_bytes(raw)}"
-        parts.append(described)
-    return sha256_bytes("\n".join(parts).encode()) if parts else ""
+    return checkpoints.weights_hash(encoder) if encoder.state_dict() else ""
 
 
 def identity(encoder: object) -> str:
