@@ -60,7 +60,7 @@ def plot_neighbours(
     axes.axis("off")
     top = height - margin
     _query_box(axes, margin, top, PAGE_MM - 2 * margin, head, head_mm)
-    titles = ("nearest: would be false negatives", "farthest: what N3S draws from")
+    titles = ("nearest: possible false negatives", "farthest: what N3S draws from")
     for i, (side, title) in enumerate(zip(columns, titles)):
         x = margin + i * (half + 3.0)
         _neighbour_column(axes, x, top - head_mm - 2, side, title, PALETTE[i])
