@@ -93,7 +93,7 @@ def _zero_shot(frame: pd.DataFrame, task: str) -> str:
     frame = frame.sort_values(["variant", "value"], ascending=[True, False]).assign(
         prompts=frame["variant"]
     )
-    table = pivot(frame, rows="encoder", columns="prompts", interval_digits=3)
+    table = pivot(frame, rows="prompts", columns="encoder", interval_digits=3)
     return f"{title}\n\n{table.to_markdown()}\n"
 
 
