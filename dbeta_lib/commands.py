@@ -115,12 +115,8 @@ def pretrain(
         list[str] | None,
         typer.Option("--set", help="Any field of the model's config or of the run: key=value."),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in OUT.")
-    ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Remove the run in OUT first.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the run in OUT first.")] = False,
 ) -> None:
     """Pre-train on a store's training split. Ends with 75 after SIGTERM, resumable.
 

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 from dbeta_lib.batch import Batch
 from dbeta_lib.errors import DBetaError, Stopped, UsageError
 from dbeta_lib.files import sha256_bytes
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import Negatives
+from dbeta_lib.progress import tqdm
 from dbeta_lib.seeds import int_seed
 from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.checkpoints import (
@@ -274,7 +274,7 @@ class _Run:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def _log(self, bar: tqdm) -> dict[str, float]:
+    def _log(self, bar: Any) -> dict[str, float]:
         """A row of the curves: means over the steps since the row before."""
         self.last_row = self._checked(self.recorder.means)
         shown = {name: f"{self.last_row[name]:.3f}" for name in (*LOSSES, "etm_accuracy")}

@@ -23,6 +23,8 @@ def test_every_notebook_runs_in_smoke_and_leaves_its_page(tmp_path):
         assert (out / "html" / f"{name}.html").stat().st_size > 10_000
         assert f"html/{name}.html" in index
     assert_figures_are_shown(out, index)
+    trained = (out / "html" / "03_pretraining.html").read_text(encoding="utf-8")
+    assert "pre-training: 100%" in trained, "progress is text that a page can keep"
 
 
 def assert_figures_are_shown(out: Path, index: str) -> None:
