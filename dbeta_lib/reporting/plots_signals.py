@@ -133,19 +133,18 @@ def plot_lead_check(residuals: Mapping[str, np.ndarray] | pd.DataFrame, title: s
     groups = named_groups(residuals, "residual")
     chart = new_chart(PAGE_MM, 24 + 8 * len(groups))
     axes = chart.subplots()
-    styles = series_styles(groups)
+    color = next(iter(series_styles(groups).values()))["color"]  # one: the rows are named
+    look = {"color": color, "solid_capstyle": "butt"}
     for row, (name, values) in enumerate(groups.items()):
         floor = np.maximum(np.abs(values), RESIDUAL_FLOOR_MV)
         low, left, middle, right, high = np.percentile(floor, [5, 25, 50, 75, 95])
-        color = styles[name]["color"]
-        look = {"color": color, "solid_capstyle": "butt"}
         axes.plot([low, high], [row, row], lw=1, **look)
         axes.plot([left, right], [row, row], lw=6, alpha=0.5, gid=f"box-{name}", **look)
         axes.plot([middle], [row], "o", color=color, gid=f"median-{name}")
     axes.set_xscale("log")
     axes.set_xlim(left=RESIDUAL_FLOOR_MV / 2)
     log_axis(axes, "x")
-    axes.set_xlabel(f"residual per record [mV]; less than {RESIDUAL_FLOOR_MV:g} is drawn there")
+    axes.set_xlabel(f"residual per record [mV]; smaller ones are drawn at {RESIDUAL_FLOOR_MV:g}")
     headline(chart, title)
     light_grid(axes, "x")
     banded_rows(axes, list(groups))
