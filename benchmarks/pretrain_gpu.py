@@ -24,8 +24,8 @@ from dbeta_lib.data import ensure_store
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation.results import versions
 from dbeta_lib.files import write_json
-from dbeta_lib.training.loop import pretrain
 from dbeta_lib.training.monitor import LOSSES
+from dbeta_lib.training.pretrain import pretrain
 from dbeta_lib.training.settings import Summary
 from dbeta_lib.training.start import build_model
 

@@ -124,7 +124,7 @@ def pretrain(
     """
     from dbeta_lib.config import DBetaConfig
     from dbeta_lib.data.store import SignalStore
-    from dbeta_lib.training.loop import pretrain as train
+    from dbeta_lib.training.pretrain import pretrain as train
     from dbeta_lib.training.settings import PretrainConfig
     from dbeta_lib.training.start import build_model
 

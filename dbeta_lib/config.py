@@ -132,6 +132,7 @@ class ObjectiveConfig:
     negative_fraction: float = 0.5  # 0..1, share of the batch with another text
     n3s_pooling: str = "masked_mean"  # "masked_mean" | "mean_with_pads"
     lead_dropout: float = 0.5  # 0..1, each lead zeroed independently
+    time_shift: float = 0.0  # 0..1 of the record: rolled in time by up to so much either way
 
 
 SECTIONS = {
@@ -165,6 +166,7 @@ _RATIOS = [
     "mlm_probability",
     "negative_fraction",
     "lead_dropout",
+    "time_shift",
 ]
 
 

@@ -39,6 +39,7 @@ _ALIKE: dict[str, Any] = {
     "ecg_pooling": "first",
     "mask_ratio": 0.75,
     "lead_dropout": 0.5,
+    "time_shift": 0.0,
     "negative_fraction": 0.5,
     "lead_order": "standard",
 }
@@ -75,6 +76,7 @@ SWITCHES["recommended"] = {
     "mask_ratio": 0.5,
     "mlm_probability": 0.15,  # the contrast reads the same text, and what is hidden is lost to it
     "lead_dropout": 0.3,
+    "time_shift": 0.5,  # against overfitting: with few records, the best remedy that we found
     "negative_fraction": 0.25,
     "ets_learnable": True,
     "ets_unit_vectors": True,

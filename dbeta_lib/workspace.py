@@ -28,7 +28,7 @@ from dbeta_lib.n3s import NegativeTable, ensure_table
 from dbeta_lib.presets import PRESETS
 from dbeta_lib.reporting import figures
 from dbeta_lib.seeds import int_seed
-from dbeta_lib.training.loop import pretrain
+from dbeta_lib.training.pretrain import pretrain
 from dbeta_lib.training.settings import Summary
 from dbeta_lib.training.start import build_model
 

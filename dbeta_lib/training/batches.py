@@ -1,7 +1,8 @@
 """Batches for pre-training: each a pure function of (seed, step), whatever ran before it.
 
-Order of what happens to a record: leads are dropped, half of the batch is given another text, words
-of the text actually given are hidden, and noise decides which ECG tokens the model will not see.
+Order of what happens to a record: it is rolled in time, leads are dropped, a share of the batch is
+given another text, words of the text actually given are hidden, and noise decides which ECG tokens
+the model will not see.
 Nothing here loops over records, and nothing reads global random state: a worker process, a resumed
 run and a second GPU all get the same batch for the same step.
 """
@@ -81,9 +82,8 @@ class BatchMaker(Dataset):
                 (self.batch_size, self.config.ecg.tokens), dtype=np.float32
             ),
         }
-        ecg = self.store.ecg(self.rows[picked[self.share]])
         return Batch(
-            ecg=torch.from_numpy(ecg),
+            ecg=torch.from_numpy(self._ecg(picked, step)),
             **{name: torch.from_numpy(array[self.share]) for name, array in whole.items()},
         )
 
@@ -138,6 +138,21 @@ class BatchMaker(Dataset):
         hidden, labels = self.masking.apply(ids, is_token, self._draw("words", step))
         mask = self.tokens.padded(given, width)[1] if is_released else is_token
         return hidden, mask, labels, text
+
+    def _ecg(self, picked: np.ndarray, step: int) -> np.ndarray:
+        """float32 mV `[B / world, 12, T]`, each record rolled by up to `time_shift` of its length.
+
+        What leaves at one end comes in at the other, in all leads alike: the rhythm has one seam,
+        the beats stay as they are. A report says nothing of where in the window a beat falls.
+        """
+        ecg = self.store.ecg(self.rows[picked[self.share]])
+        length = ecg.shape[2]
+        farthest = round(self.config.objective.time_shift * length)
+        if farthest == 0:
+            return ecg
+        shifts = self._draw("shift", step).integers(-farthest, farthest + 1, len(picked))
+        places = (np.arange(length) - shifts[self.share, None]) % length
+        return np.take_along_axis(ecg, places[:, None, :], axis=2)
 
     def _leads(self, picked: np.ndarray, step: int) -> np.ndarray:
         """bool `[B, 12]`: present leads, each dropped with `lead_dropout`, at least one kept.

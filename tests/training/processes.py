@@ -15,7 +15,7 @@ import numpy as np
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.errors import Stopped
 from dbeta_lib.n3s import ensure_table
-from dbeta_lib.training.loop import pretrain
+from dbeta_lib.training.pretrain import pretrain
 from dbeta_lib.training.start import build_model
 
 sys.path.insert(0, str(Path(__file__).parent))

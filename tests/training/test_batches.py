@@ -152,6 +152,25 @@ def test_leads_are_dropped_independently_and_one_always_stays(make, store):
     assert torch.equal(none[0].lead_mask, recorded[none.rows[none.picked(0)]])
 
 
+def test_a_record_is_rolled_whole_by_up_to_the_shift_and_every_shift_comes(make, store):
+    still, moved = make(time_shift=0.0), make(time_shift=0.25)
+    shifts = []
+    for step in range(40):
+        given, rolled = still[step].ecg, moved[step].ecg
+        for record, other in zip(given, rolled, strict=True):
+            (by,) = [s for s in range(-80, 80) if torch.equal(record.roll(s, -1), other)]
+            shifts.append(by)
+    assert min(shifts) < -35 and max(shifts) > 35 and max(map(abs, shifts)) <= 40  # of 160 samples
+    assert len(set(shifts)) > 50
+    assert torch.equal(still[0].lead_mask, moved[0].lead_mask)  # no other draw is moved by it
+
+
+def test_processes_shift_their_records_as_one_process_would(make):
+    whole = make(time_shift=0.5)[3].ecg
+    halves = [make(time_shift=0.5, options={"rank": r, "world": 2})[3].ecg for r in (0, 1)]
+    assert torch.equal(torch.cat(halves), whole)
+
+
 def test_bad_input_is_named(make, store):
     with pytest.raises(UsageError, match=r"160 samples at 100 Hz.*320 at 100 Hz"):
         make(samples=320)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from dbeta_lib.errors import AnotherRun, DBetaError, Stopped, UsageError
 from dbeta_lib.model import DBeta
-from dbeta_lib.training import checkpoints, loop
+from dbeta_lib.training import checkpoints, loop, pretrain
 from dbeta_lib.training.curves import Curves
 from dbeta_lib.training.start import build_model, negatives_for
 
@@ -30,7 +30,7 @@ def begin(store, tokenizer, config, table):
 
     def begin(folder, model=None, overrides=None, **changes):
         model = model or build_model(config(**(overrides or {})), store, 1, tokenizer)
-        return loop.pretrain(model, store, folder, **{"negatives": table, **RUN, **changes})
+        return pretrain.pretrain(model, store, folder, **{"negatives": table, **RUN, **changes})
 
     return begin
 
@@ -50,14 +50,14 @@ def same_run(a, b):
 
 def interrupt(monkeypatch, at, error=KeyboardInterrupt):
     """Raise in the middle of step `at` (from 1)."""
-    original = loop._Run._one_step
+    original = loop.Loop._one_step
 
     def one_step(run, batch):
         if run.step + 1 == at:
             raise error
         original(run, batch)
 
-    monkeypatch.setattr(loop._Run, "_one_step", one_step)
+    monkeypatch.setattr(loop.Loop, "_one_step", one_step)
 
 
 def test_a_run_leaves_a_model_curves_and_a_summary(whole, store, config):
@@ -126,7 +126,7 @@ def test_other_code_or_other_weights_make_another_run(
     begin(tmp_path, steps=2)
     other = build_model(config(), store, 2, tokenizer)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "code_hash", lambda: "edited")
+        patch.setattr(pretrain, "code_hash", lambda: "edited")
         for options, name in (({}, "library_code"), ({"model": other}, "weights_before")):
             for resume in (False, True):
                 with pytest.raises(AnotherRun, match=rf"{name} was \w+ and is \w+"):
@@ -311,7 +311,7 @@ def test_an_exploding_loss_stops_the_run(begin, tmp_path):
 
 
 def test_weights_that_are_not_finite_are_never_kept_as_a_checkpoint(begin, tmp_path, monkeypatch):
-    original = loop._Run._one_step
+    original = loop.Loop._one_step
 
     def one_step(run, batch):
         original(run, batch)
@@ -319,7 +319,7 @@ def test_weights_that_are_not_finite_are_never_kept_as_a_checkpoint(begin, tmp_p
             with torch.no_grad():
                 run.parameters[0].fill_(torch.nan)
 
-    monkeypatch.setattr(loop._Run, "_one_step", one_step)
+    monkeypatch.setattr(loop.Loop, "_one_step", one_step)
     with pytest.raises(DBetaError, match=r"step 10: .*weights after it are not.*step-00000005"):
         begin(tmp_path, eval_every=0)
 
@@ -397,7 +397,7 @@ def test_wrong_settings_are_named(begin, tmp_path):
 def test_several_processes_are_refused_for_losses_that_they_would_change(
     begin, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(loop.Accelerator, "num_processes", 2)
+    monkeypatch.setattr(pretrain.Accelerator, "num_processes", 2)
     off = {"ets_weight": 0.0, "mlm_weight": 0.0, "mem_weight": 0.0}
     for name in off:
         with pytest.raises(UsageError, match=rf"with {name}=1: .*start one process"):
