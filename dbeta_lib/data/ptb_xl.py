@@ -17,17 +17,14 @@ from pathlib import Path
 import pandas as pd
 
 from dbeta_lib.data import ptb_xl_tables as tables
-from dbeta_lib.data.pool import ordered_map
+from dbeta_lib.data.plan import Plan
 from dbeta_lib.data.reports import detect_language, join_statements, normalise_report, repair_ptb_xl
-from dbeta_lib.data.signals import Record, Rejected, Signal, resample, to_signal
-from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.wfdb_read import read_wfdb
-from dbeta_lib.data.writer import StoreWriter
+from dbeta_lib.data.windows import SECONDS
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 from dbeta_lib.files import sha256_bytes, sha256_file
 
-CODE_VERSION = 1  # raised whenever the same input would give another store
-SECONDS = 10
+CODE_VERSION = 2  # raised whenever the same input would give another store
 REPORTS = ("published", "scp")
 _FOLDERS = {100: ("records100", "filename_lr"), 500: ("records500", "filename_hr")}
 _VERSIONS = {  # sha256 of ptbxl_database.csv
@@ -37,49 +34,45 @@ _VERSIONS = {  # sha256 of ptbxl_database.csv
 _SEX = {"0": "male", "0.0": "male", "1": "female", "1.0": "female"}
 
 
-def prepare(
+def plan(
     source: Path | str,
-    dest: Path | str,
     *,
     sampling_rate: int = 100,
-    workers: int = 1,
-    progress: bool = True,
     report: str = "published",
-) -> SignalStore:
-    """Make the store `dest` from PTB-XL's folder `source`.
+    min_likelihood: float = 0,
+) -> Plan:
+    """What PTB-XL's folder `source` holds.
 
     sampling_rate: Hz; 100 and 500 as published, others by polyphase resampling from 500 Hz where
     records500/ is there. report: "published", or "scp" for the SCP statements' English text.
+    min_likelihood: percent; 0 = any, 50 = the stricter convention of the literature, which counts
+    in the tasks super and sub alone: statements of form and rhythm are published with 0.
     Raises DBetaError naming the file and remedy, UsageError for a wrong option.
     """
     source = Path(source)
     if report not in REPORTS:
         raise UsageError(f"report='{report}' is no choice{nearest(report, REPORTS)}")
+    if not 0 <= min_likelihood <= 100:
+        raise UsageError(f"min_likelihood={min_likelihood}: give percent, 0 to 100")
     rate, names = _choose_folder(source, sampling_rate)
     records = tables.read_records(source / "ptbxl_database.csv")
     statements = tables.read_statements(source / "scp_statements.csv")
     tables.check_codes(records, statements, source / "scp_statements.csv")
-    read = functools.partial(_read, str(source), rate, sampling_rate)
-    with StoreWriter(
-        dest, "ptb-xl", sampling_rate, SECONDS * sampling_rate,
-        _version(source), _checksum(source, names),
-        options={"sampling_rate": sampling_rate, "report": report}, code_version=CODE_VERSION,
+    rows = [_row(row, rate, report, statements) for row in records.itertuples(index=False)]
+    return Plan(
+        pd.DataFrame(rows),
+        functools.partial(read_wfdb, str(source), sampling_rate=rate, samples=SECONDS * rate),
+        _version(source),
+        _checksum(source, names),
+        {
+            task: (
+                tables.labels(records, statements, task, min_likelihood),
+                tables.convention(task, min_likelihood),
+            )
+            for task in tables.TASKS
+        },
         reports_from_labels=report == "scp",
-    ) as writer:  # fmt: skip
-        paths = records[_FOLDERS[rate][1]].tolist()
-        signals = ordered_map(read, paths, workers, progress, f"ptb-xl {sampling_rate} Hz")
-        for row, outcome in zip(records.itertuples(index=False), signals, strict=True):
-            if isinstance(outcome, Rejected):
-                writer.set_aside(row.ecg_id, outcome)
-            else:
-                writer.add(_record(row, outcome, rate, report, statements))
-        for task in tables.TASKS:
-            frame = tables.labels(records, statements, task)
-            writer.labels(task, frame, tables.convention(task))
-        store = writer.close()
-    if progress:
-        print(store.summary())
-    return store
+    )
 
 
 def source_checksum(source: Path | str, *, sampling_rate: int = 100, **_) -> str:
@@ -141,17 +134,7 @@ def _listing(folder: Path) -> list[str]:
     return found
 
 
-def _read(source: str, rate: int, sampling_rate: int, name: str) -> Signal | Rejected:
-    """One record, cleaned; what is wrong with it comes back as a value, not as an exception."""
-    try:
-        found = read_wfdb(source, name, rate, SECONDS * rate)
-        return to_signal(resample(found.ecg, rate, sampling_rate), found.lead_mask)
-    except Rejected as reason:
-        named = name in reason.detail
-        return reason if named else Rejected(reason.reason, f"{name}: {reason.detail}")
-
-
-def _record(row, signal: Signal, rate: int, report: str, statements: pd.DataFrame) -> Record:
+def _row(row, rate: int, report: str, statements: pd.DataFrame) -> dict:
     if report == "scp":
         text = join_statements(statements["SCP-ECG Statement Description"][list(row.scp_codes)])
         copy, language = normalise_report(text), "en"
@@ -159,20 +142,19 @@ def _record(row, signal: Signal, rate: int, report: str, statements: pd.DataFram
         text, copy = row.report, repair_ptb_xl(row.report)
         language = detect_language(copy)
     fold = row.strat_fold
-    return Record(
-        record_id=row.ecg_id,
-        signal=signal,
-        patient_id=row.patient_id,
-        split="train" if fold <= 8 else "val" if fold == 9 else "test",
-        fold=fold,
-        report=text,
-        text=copy,
-        language=language,
-        age=_age(row.age),
-        sex=_SEX.get(row.sex, "unknown"),
-        source=row.filename_lr if rate == 100 else row.filename_hr,
-        extra={"scp_codes": json.dumps(row.scp_codes, sort_keys=True)},
-    )
+    return {
+        "record_id": row.ecg_id,
+        "source": row.filename_lr if rate == 100 else row.filename_hr,
+        "patient_id": row.patient_id,
+        "split": "train" if fold <= 8 else "val" if fold == 9 else "test",
+        "fold": fold,
+        "report": text,
+        "text": copy,
+        "language": language,
+        "age": _age(row.age),
+        "sex": _SEX.get(row.sex, "unknown"),
+        "scp_codes": json.dumps(row.scp_codes, sort_keys=True),
+    }
 
 
 def _age(text: str) -> float:

@@ -18,10 +18,12 @@ TASKS = {  # task -> column of scp_statements.csv that makes a code count, colum
     "form": ("form", None),
     "rhythm": ("rhythm", None),
 }
-CONVENTION = (
+_ANY = (
     "any SCP code of the record counts, whatever its likelihood (also 0), as in Strodthoff et al. "
-    "2021 and MERL; class = {what} of scp_statements.csv; records without such a code are left out"
+    "2021 and MERL"
 )
+_LIKELY = "an SCP code of the record counts from a likelihood of {least:g} % on"
+_CLASS = "; class = {what} of scp_statements.csv; records without such a code are left out"
 _COLUMNS = (
     "ecg_id", "patient_id", "age", "sex", "report", "scp_codes", "strat_fold",
     "filename_lr", "filename_hr",
@@ -71,9 +73,15 @@ def read_statements(path: Path) -> pd.DataFrame:
     return frame
 
 
-def labels(records: pd.DataFrame, statements: pd.DataFrame, task: str) -> pd.DataFrame:
-    """0/1 int8, index ecg_id (str), one column per class in alphabetical order."""
+def labels(
+    records: pd.DataFrame, statements: pd.DataFrame, task: str, min_likelihood: float = 0
+) -> pd.DataFrame:
+    """0/1 int8, index ecg_id (str), one column per class in alphabetical order.
+
+    min_likelihood: percent that a diagnostic code must have; those of form and rhythm have none.
+    """
     flag, column = TASKS[task]
+    least = min_likelihood if column else 0
     counts = statements[statements[flag].isin(("1", "1.0"))]
     classes = counts[column] if column else pd.Series(counts.index, counts.index)
     of_code = classes.to_dict()
@@ -81,13 +89,18 @@ def labels(records: pd.DataFrame, statements: pd.DataFrame, task: str) -> pd.Dat
     position = {name: i for i, name in enumerate(names)}
     table = np.zeros((len(records), len(names)), np.int8)
     for row, codes in enumerate(records["scp_codes"]):
-        table[row, [position[of_code[code]] for code in codes if code in of_code]] = 1
+        table[row, [
+            position[of_code[code]] for code, likelihood in codes.items()
+            if code in of_code and likelihood >= least
+        ]] = 1  # fmt: skip
     return pd.DataFrame(table, index=pd.Index(records["ecg_id"]), columns=names)
 
 
-def convention(task: str) -> str:
+def convention(task: str, min_likelihood: float = 0) -> str:
     """The label convention of a task, in words."""
-    return CONVENTION.format(what=TASKS[task][1] or "the code itself, a row")
+    column = TASKS[task][1]
+    rule = _LIKELY.format(least=min_likelihood) if column and min_likelihood else _ANY
+    return rule + _CLASS.format(what=column or "the code itself, a row")
 
 
 def check_codes(records: pd.DataFrame, statements: pd.DataFrame, path: Path) -> None:

@@ -6,8 +6,10 @@ is zeroed and masked. A flat lead stays as recorded and is flagged. What cannot 
 `Rejected` with a reason; the record is then set aside, never dropped in silence.
 """
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass, field
-from math import gcd
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,16 @@ class Signal:
     leads_present: int  # bit i set = lead i is present
     nan_filled: int = 0  # samples interpolated, all leads together
     flat_leads: int = 0  # bit i set = lead i is present and constant
+    padded: int = 0  # zeros after the recording's end, samples
+    findings: str = ""  # what `quality` noticed, short names with a comma between
+
+    def replace(self, **changes: Any) -> "Signal":
+        """A copy with fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits of the samples: equal recordings have equal ones."""
+        return hashlib.blake2b(np.ascontiguousarray(self.uv), digest_size=8).hexdigest()
 
 
 @dataclass
@@ -52,7 +64,7 @@ class Record:
     record_id: str
     signal: Signal
     patient_id: str
-    split: str  # "train", "val" or "test"
+    split: str  # "train", "val", "test", or "unused": kept, but in no split
     report: str = ""  # as published; "" = none
     text: str | None = None  # copy for the model; None = `normalise_report(report)`
     language: str = "unknown"  # "de", "en", "sv" or "unknown"
@@ -122,7 +134,7 @@ def _check_swing(ecg: np.ndarray) -> None:
         )
 
 
-def resample(ecg: np.ndarray, rate: int, to_rate: int) -> np.ndarray:
+def resample(ecg: np.ndarray, rate: float, to_rate: int) -> np.ndarray:
     """`[12, T]` at `rate` Hz to `to_rate` Hz, polyphase with scipy's low-pass; same units.
 
     A lead with gaps cannot be filtered: short gaps are bridged before, and the samples at their
@@ -130,8 +142,8 @@ def resample(ecg: np.ndarray, rate: int, to_rate: int) -> np.ndarray:
     """
     if rate == to_rate:
         return ecg
-    common = gcd(rate, to_rate)
-    up, down = to_rate // common, rate // common
+    ratio = (Fraction(to_rate) / Fraction(rate)).limit_denominator(10_000)
+    up, down = ratio.numerator, ratio.denominator
     missing = ~np.isfinite(ecg)
     bridged = np.array(ecg, dtype=np.float64)
     for lead in np.flatnonzero(missing.any(axis=1)):

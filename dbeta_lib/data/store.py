@@ -27,11 +27,12 @@ from dbeta_lib.errors import DBetaError, UsageError, nearest
 from dbeta_lib.files import read_json, sha256_bytes
 from dbeta_lib.leads import LEADS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ("train", "val", "test")
+UNUSED = "unused"  # of a record that stands in no split, as where published splits leave it out
 _META_KEYS = {
     "name", "source", "preparation", "sampling_rate", "samples", "leads", "reports_from_labels",
-    "tasks", "counts", "fingerprint",
+    "patients_known", "tasks", "counts", "fingerprint",
 }  # fmt: skip
 _BLOCK = 4096  # rows read at a time by `verify`
 
@@ -86,11 +87,12 @@ class SignalStore:
         except (OSError, ValueError) as error:
             raise DBetaError(f"{path} is unreadable ({error}); prepare the store again") from error
 
-    def ecg(self, rows: Sequence[int] | np.ndarray | slice) -> np.ndarray:
-        """float32 mV `[n, 12, T]` of the rows asked for, in that order; missing leads are zeros."""
+    def ecg(self, rows: int | Sequence[int] | np.ndarray | slice) -> np.ndarray:
+        """float32 mV `[n, 12, T]` of the rows asked for, in that order; missing leads are zeros.
+
+        One row by its number: `[12, T]`.
+        """
         signals = self.signals[rows]
-        if signals.ndim == 2:
-            raise UsageError("ecg(rows) takes several rows; for one write ecg([row])")
         return np.divide(signals, np.float32(1000), dtype=np.float32)
 
     def rows(self, split: str) -> np.ndarray:
@@ -113,7 +115,7 @@ class SignalStore:
         return sorted(self.meta["tasks"])
 
     def labels(self, task: str) -> pd.DataFrame:
-        """int8 0/1, one row per row of `records` (same index), one column per class.
+        """int8 0/1, one row per row of `records`, index record_id, one column per class.
 
         A row without any label of the task is all 0; `labels_valid` tells which those are.
         """
@@ -124,7 +126,7 @@ class SignalStore:
                 f"{self.path / 'labels' / task}.parquet has {len(frame)} rows where the store has "
                 f"{len(self)}; prepare the store again"
             )
-        return frame.drop(columns=["record_id", "window"]).astype(np.int8)
+        return frame.set_index("record_id").drop(columns="window").astype(np.int8)
 
     def labels_valid(self, task: str) -> np.ndarray:
         """bool `[N]`: the row has at least one label of the task; the others are left out of it."""
@@ -157,7 +159,8 @@ class SignalStore:
     def summary(self) -> str:
         """Counts by split and what was set aside by reason, a line each, for the end of a run."""
         counts = self.meta["counts"]
-        splits = ", ".join(f"{split} {counts['split'][split]}" for split in SPLITS)
+        named = [split for split in (*SPLITS, UNUSED) if split in counts["split"]]
+        splits = ", ".join(f"{split} {counts['split'][split]}" for split in named)
         lines = [
             f"{self.path}: {counts['rows']} rows of {counts['patients']} patients at "
             f"{self.sampling_rate} Hz ({splits}), {counts['reports']} distinct reports"
@@ -165,7 +168,9 @@ class SignalStore:
         for name, words in (
             ("missing_leads", "with a missing lead (zeros, masked)"),
             ("nan_filled", "with short gaps interpolated"),
+            ("padded", "shorter than the window (zeros after their end)"),
             ("flat_leads", "warning: with a flat lead (kept as recorded)"),
+            ("duplicates", "with the very samples of an earlier row (kept)"),
         ):
             if counts[name]:
                 lines.append(f"  {words}: {counts[name]}")
@@ -196,7 +201,12 @@ def fingerprint(
 
 
 def _content(frame: pd.DataFrame) -> str:
-    return sha256_bytes(frame.to_csv(index=False, lineterminator="\n").encode())
+    """Hash of the table as CSV, written in blocks: the whole text may not fit memory."""
+    digest = hashlib.sha256()
+    for start in range(0, max(len(frame), 1), _BLOCK):
+        part = frame.iloc[start : start + _BLOCK]
+        digest.update(part.to_csv(index=False, header=start == 0, lineterminator="\n").encode())
+    return digest.hexdigest()
 
 
 def _read_meta(path: Path) -> dict:

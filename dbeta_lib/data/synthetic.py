@@ -80,7 +80,7 @@ def prepare(
     make no cohort.
     """
     if source is not None:
-        raise UsageError(f"the synthetic cohort is made, not read; drop its data folder {source}")
+        raise UsageError(f"synthetic is made, not read; drop its data folder {source}")
     chunks = _chunks(patients, records_per_patient, sampling_rate)
     make = functools.partial(_make, patients, records_per_patient, sampling_rate, seed)
     splits = _splits(patients, seed)

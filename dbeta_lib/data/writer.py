@@ -14,6 +14,7 @@ import hashlib
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,14 @@ import pandas as pd
 from dbeta_lib.data.reports import normalise_report, report_ids
 from dbeta_lib.data.signals import Record, Rejected
 from dbeta_lib.data.splits import check_disjoint
-from dbeta_lib.data.store import FORMAT_VERSION, SPLITS, SignalStore, fingerprint, write_table
+from dbeta_lib.data.store import (
+    FORMAT_VERSION,
+    SPLITS,
+    UNUSED,
+    SignalStore,
+    fingerprint,
+    write_table,
+)
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.files import disk_error, write_json
 from dbeta_lib.leads import LEADS
@@ -32,8 +40,11 @@ _COLUMNS = {  # of records.parquet, in this order; `extra` columns follow
     "record_id": "str", "window": "int32", "patient_id": "str", "split": "str", "fold": "int32",
     "source": "str", "report": "str", "text": "str", "report_id": "int64", "language": "str",
     "age": "float32", "sex": "str", "leads_present": "int32", "nan_filled": "int32",
-    "flat_leads": "int32",
+    "flat_leads": "int32", "padded": "int32", "findings": "str", "signal_hash": "str",
 }  # fmt: skip
+
+
+_BLOCK = 256  # rows of signals copied at a time
 
 
 class StoreWriter:
@@ -46,7 +57,9 @@ class StoreWriter:
 
     sampling_rate in Hz; samples: T; source_version and source_checksum say what was read; options
     and code_version say how (`ensure_store` prepares again when one of these changes).
-    reports_from_labels: the texts say no more than the labels do.
+    reports_from_labels: the texts say no more than the labels do. patients_known: False where the
+    dataset does not say whose a recording is; patient_id is then the record's own. shard: (i, n) of
+    a part of a store; it may be empty.
     Left by an exception, the unfinished folder is removed. Raises DBetaError when `dest` is there
     and is no store, when another process is preparing it, or when the disk is full.
     """
@@ -54,7 +67,8 @@ class StoreWriter:
     def __init__(
         self, dest: Path | str, name: str, sampling_rate: int, samples: int,
         source_version: str, source_checksum: str, *, options: dict[str, Any] | None = None,
-        code_version: int = 1, reports_from_labels: bool = False,
+        code_version: int = 1, reports_from_labels: bool = False, patients_known: bool = True,
+        shard: tuple[int, int] | None = None,
     ):  # fmt: skip
         self.dest = Path(dest)
         self.partial = _partial(self.dest)
@@ -69,7 +83,10 @@ class StoreWriter:
             "samples": int(samples),
             "leads": list(LEADS),
             "reports_from_labels": reports_from_labels,
+            "patients_known": patients_known,
         }
+        if shard:
+            self._meta["shard"] = list(shard)
         self._rows: dict[str, list] = {column: [] for column in _COLUMNS}
         self._extra: dict[str, list] = {}
         self._aside: list[tuple[str, str, str]] = []
@@ -131,7 +148,7 @@ class StoreWriter:
                 f"record {record.record_id}: the signal is {uv.dtype} {uv.shape} where int16 "
                 f"{self.shape} is expected; this is a fault of the loader"
             )
-        if record.split not in SPLITS or not record.patient_id:
+        if record.split not in (*SPLITS, UNUSED) or not record.patient_id:
             raise DBetaError(
                 f"record {record.record_id}: patient '{record.patient_id}' and split "
                 f"'{record.split}' must be named; this is a fault of the loader"
@@ -145,10 +162,23 @@ class StoreWriter:
         self._digest.update(data)
         text = normalise_report(record.report) if record.text is None else record.text
         known = {**vars(record), **vars(record.signal), "text": text}
+        known["signal_hash"] = record.signal.hash()
         for column in _COLUMNS.keys() - {"report_id"}:
             self._rows[column].append(known[column])
         for column, value in record.extra.items():
             self._extra.setdefault(column, []).append(value)
+
+    def append(self, store: SignalStore) -> None:
+        """Append all rows of a finished store, and what it set aside, in their order."""
+        for start in range(0, len(store), _BLOCK):
+            data = np.ascontiguousarray(store.signals[start : start + _BLOCK]).data
+            self._write(data)
+            self._digest.update(data)
+        for column in _COLUMNS.keys() - {"report_id"}:
+            self._rows[column] += store.records[column].tolist()
+        for column in store.records.columns[len(_COLUMNS) :]:
+            self._extra.setdefault(column, []).extend(store.records[column].tolist())
+        self._aside += list(store.set_aside.itertuples(index=False, name=None))
 
     def set_aside(self, record_id: str, reason: str | Rejected, detail: str = "") -> None:
         """Note a record that is not kept, with one of few reasons and what else there is to say."""
@@ -167,7 +197,7 @@ class StoreWriter:
 
         Raises DBetaError when no record was kept, with the most frequent reason.
         """
-        if not self._rows["record_id"]:
+        if not self._rows["record_id"] and "shard" not in self._meta:
             raise DBetaError(self._nothing_kept())
         try:
             return self._finish()
@@ -286,12 +316,21 @@ def _counts(records: pd.DataFrame, aside: pd.DataFrame) -> dict:
         "records": int(records["record_id"].nunique()),
         "patients": int(records["patient_id"].nunique()),
         "reports": int(np.unique(reports[reports >= 0]).size),
-        "split": {name: int(split.get(name, 0)) for name in SPLITS},
+        "split": {
+            name: int(split.get(name, 0)) for name in (*SPLITS, UNUSED) if name in (*SPLITS, *split)
+        },
         "missing_leads": int((records["leads_present"] != everything).sum()),
         "nan_filled": int((records["nan_filled"] > 0).sum()),
         "flat_leads": int((records["flat_leads"] > 0).sum()),
-        "set_aside": {k: int(n) for k, n in sorted(Counter(aside["reason"]).items())},
+        "padded": int((records["padded"] > 0).sum()),
+        "duplicates": int(records["signal_hash"].duplicated().sum()),
+        "findings": _tally(",".join(filter(None, records["findings"])).split(",")),
+        "set_aside": _tally(aside["reason"]),
     }
+
+
+def _tally(values: Iterable[str]) -> dict[str, int]:
+    return {value: int(n) for value, n in sorted(Counter(values).items()) if value}
 
 
 def _write_csv(path: Path, frame: pd.DataFrame) -> None:

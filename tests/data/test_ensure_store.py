@@ -91,23 +91,32 @@ def test_unknown_names_are_wrong_use(small, tmp_path):
 def test_every_dataset_of_the_table_has_what_is_asked_of_it(name):
     module = data.loader(name)
     assert isinstance(module.CODE_VERSION, int)
-    assert {"sampling_rate", "workers", "progress"} <= set(module.prepare.__kwdefaults__ or {})
-    assert module.prepare.__doc__
+    made = getattr(module, "plan", None) or module.prepare
+    assert "sampling_rate" in made.__kwdefaults__ and made.__doc__
+    if hasattr(module, "plan"):
+        assert callable(module.source_checksum) and not hasattr(module, "prepare")
+    else:
+        assert {"workers", "progress"} <= set(module.prepare.__kwdefaults__)
 
 
 # ---- kill -9 at random moments ----
 
 PREPARE = """
 import sys
-from dbeta_lib.data import ptb_xl
-ptb_xl.prepare(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]), progress=False)
+from dbeta_lib.data import prepare
+if __name__ == "__main__":
+    prepare("ptb-xl", *sys.argv[1:3], 100, workers=int(sys.argv[3]), progress=False)
 """
+
+
+def prepare(source, dest):
+    data.prepare("ptb-xl", source, dest, 100, workers=1, progress=False)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_at_random_moments_the_rerun_gives_the_same_bytes(published, tmp_path, folder_bytes):
     start = time.monotonic()
-    ptb_xl.prepare(published, tmp_path / "undisturbed", progress=False)
+    prepare(published, tmp_path / "undisturbed")
     takes = time.monotonic() - start
     wanted = folder_bytes(tmp_path / "undisturbed")
     moments = random.Random(8)
@@ -116,13 +125,13 @@ def test_killed_at_random_moments_the_rerun_gives_the_same_bytes(published, tmp_
         pid = os.fork()
         if not pid:
             try:
-                ptb_xl.prepare(published, tmp_path / "s", progress=False)
+                prepare(published, tmp_path / "s")
             finally:
                 os._exit(0)
         time.sleep(moments.uniform(0.05, 1.0) * takes)
         os.kill(pid, signal.SIGKILL)
         killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-    ptb_xl.prepare(published, tmp_path / "s", progress=False)
+    prepare(published, tmp_path / "s")
     assert killed >= 3
     assert folder_bytes(tmp_path / "s") == wanted
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "undisturbed"]

@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 import wfdb
 
-from dbeta_lib.data import ptb_xl, ptb_xl_tables
+from dbeta_lib import data
+from dbeta_lib.data import ptb_xl_tables
 from dbeta_lib.errors import DBetaError, UsageError
 
 
 def prepare(source, dest, **options):
-    return ptb_xl.prepare(source, dest, **({"progress": False} | options))
+    hz = options.pop("sampling_rate", 100)
+    return data.prepare("ptb-xl", source, dest, hz, **({"workers": 1, "progress": False} | options))
 
 
 def aside(store) -> dict[str, tuple[str, str]]:
@@ -66,7 +68,7 @@ def test_any_code_counts_whatever_its_likelihood(published, tmp_path):
         labels = store.labels(task)
         assert list(labels) == sorted(labels) == store.meta["tasks"][task]["classes"]
         for row in range(len(store)):
-            found = {name for name in labels if labels[name][row]}
+            found = {name for name in labels if labels[name].iloc[row]}
             assert found == sets[row % 6]
             assert store.labels_valid(task)[row] == bool(found)
         assert "whatever its likelihood" in store.convention(task)
@@ -221,7 +223,7 @@ def test_a_bad_record_is_set_aside_with_its_reason_and_the_others_kept(
         labels = store.labels(task)
         for row, codes in enumerate(store.records["scp_codes"]):
             wanted = {_class(task, code) for code in json.loads(codes)} - {None}
-            assert {name for name in labels if labels[name][row]} == wanted
+            assert {name for name in labels if labels[name].iloc[row]} == wanted
 
 
 def _class(task, code):

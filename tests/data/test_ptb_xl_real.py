@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import wfdb
 
-from dbeta_lib.data import checks, ptb_xl, ptb_xl_tables
+from dbeta_lib import data
+from dbeta_lib.data import checks, ptb_xl_tables
 from dbeta_lib.data.reports import detect_language, repair_ptb_xl
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -38,7 +39,7 @@ def every_tenth(tmp_path_factory):
             target = folder / (name + suffix)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((SHARED / "ptb-xl" / (name + suffix)).read_bytes())
-    return ptb_xl.prepare(folder, folder.parent / "store", progress=False)
+    return data.prepare("ptb-xl", folder, folder.parent / "store", 100, progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,8 @@ def test_prepare_writes_what_generate_makes_whatever_the_workers(tmp_path):
     assert one.fingerprint == two.fingerprint
     assert np.array_equal(one.signals, ecg)
     assert one.tasks() == [synthetic.TASK]
-    pd.testing.assert_frame_equal(one.labels(synthetic.TASK), labels)
+    named = labels.set_axis(records["record_id"])
+    pd.testing.assert_frame_equal(one.labels(synthetic.TASK), named)
     for column in ("record_id", "patient_id", "split", "report", "heart_rate"):
         assert list(one.records[column]) == list(records[column])
     assert one.lead_mask().all() and one.labels_valid(synthetic.TASK).all()
