@@ -1,4 +1,4 @@
-"""One way from folder to store: shards merge to the same bytes, windows, splits, what is refused."""
+"""One way from folder to store: shards merge to the same bytes, splits, what is refused."""
 
 import functools
 
@@ -37,7 +37,8 @@ def test_shards_of_many_windows_and_bad_records_merge_too(
         write_wfdb(tmp_path / f"r/{number}", make_beats(number, samples))
     (tmp_path / "r/2.dat").unlink()
     make = functools.partial(
-        write_store, small_plan(tmp_path, len(lengths)), name="made", code_version=1, progress=False,
+        write_store, small_plan(tmp_path), name="made", code_version=1,
+        progress=False,
         options={"sampling_rate": 100, "window": "all", "keep_seconds": 10},
     )  # fmt: skip
     whole = make(tmp_path / "whole")
@@ -52,11 +53,11 @@ def test_shards_of_many_windows_and_bad_records_merge_too(
     assert folder_bytes(tmp_path / "parts") == folder_bytes(tmp_path / "whole")
 
 
-def small_plan(folder, count) -> Plan:
-    names = [f"r/{number}" for number in range(count)]
-    labels = pd.DataFrame({"a": [n % 2 for n in range(count)]}, index=names)
+def small_plan(folder) -> Plan:
+    names = [f"r/{number}" for number in range(6)]
+    labels = pd.DataFrame({"a": [n % 2 for n in range(6)]}, index=names)
     return Plan(
-        pd.DataFrame({"record_id": names, "source": names, "weight": np.arange(count) / 3}),
+        pd.DataFrame({"record_id": names, "source": names, "weight": np.arange(6) / 3}),
         functools.partial(read_wfdb, str(folder)), "1", "abc",
         {"t": (labels, "odd")}, [("r/x", "left out", "as planned")],
     )  # fmt: skip
