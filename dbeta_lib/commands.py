@@ -1,83 +1,20 @@
-"""What the `dbeta` command offers over data, pre-training and evaluation; see `cli.py`.
+"""What the `dbeta` command offers over pre-training and evaluation; see `cli.py`.
 
 Each command is a thin skin: it reads options, calls the library functions that the notebooks call
 too, and prints what came out.
 """
 
 import dataclasses
-import json
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from dbeta_lib.errors import DBetaError, UsageError, nearest
-
-
-def _folder(param: typer.CallbackParam, path: Path) -> Path:
-    """A folder that a command reads; wrong use where it is not there, so no hub is asked for it."""
-    if not path.is_dir():
-        wanted = param.help.rstrip(".")
-        raise UsageError(f"{path} is no folder; give {wanted[0].lower()}{wanted[1:]}")
-    return path
-
-
-StorePath = Annotated[Path, typer.Argument(help="A prepared signal store.", callback=_folder)]
-ModelPath = Annotated[
-    Path, typer.Argument(help="A folder that save_pretrained wrote.", callback=_folder)
-]
-OutPath = Annotated[Path, typer.Option("--out", help="Folder for result records.")]
-
-
-def prepare(
-    name: Annotated[str, typer.Argument(help="synthetic or ptb-xl.")],
-    folders: Annotated[
-        list[Path], typer.Argument(help="SRC DEST; for the synthetic cohort DEST alone.")
-    ],
-    hz: Annotated[int, typer.Option(help="Sampling rate of the store in Hz.")] = 100,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that read records.")] = 1,
-    report: Annotated[str, typer.Option(help="PTB-XL's texts: published or scp.")] = "published",
-    patients: Annotated[int, typer.Option(min=1, help="Size of the synthetic cohort.")] = 1334,
-    seed: Annotated[int, typer.Option(help="Of the synthetic cohort.")] = 0,
-) -> None:
-    """Turn a dataset, as it was downloaded, into a signal store.
-
-    Example: dbeta prepare ptb-xl ~/ptb-xl-1.0.3 stores/ptb-xl
-    """
-    from dbeta_lib.data import ensure_store, loader
-
-    loader(name)
-    wanted = 1 if name == "synthetic" else 2
-    if len(folders) != wanted:
-        form = "DEST" if wanted == 1 else "SRC DEST"
-        raise UsageError(f"prepare {name} takes {form}; {len(folders)} folders are given")
-    options = {"sampling_rate": hz}
-    if name == "synthetic":
-        options |= {"patients": patients, "seed": seed}
-    if name == "ptb-xl":
-        options["report"] = report
-    source = folders[0] if wanted == 2 else None
-    ensure_store(name, source, folders[-1], workers=workers, **options)  # tells what it did
-
-
-def verify(store: StorePath) -> None:
-    """Read a whole store: is it what was prepared, do leads and patients hold?
-
-    Example: dbeta verify stores/ptb-xl
-    """
-    from dbeta_lib.data.checks import verify as check
-    from dbeta_lib.data.store import SignalStore
-
-    found = check(SignalStore.open(store))
-    typer.echo(f"{store}: {found['rows']} rows, as prepared; rows by split {found['split']}")
-    typer.echo(f"Einthoven residual in mV: {found['residual_mv']}")
-    typer.echo(f"records with a flat lead: {len(found['flat'])}")
-    for row in found["swapped"].itertuples():
-        typer.echo(f"{row.record_id}: {row.finding}")
-    if found["crossing"]:
-        raise DBetaError(f"patients on both sides of a split: {', '.join(found['crossing'][:10])}")
+from dbeta_lib.command_options import ModelPath, OutPath, StorePath, existing_folder, setting
+from dbeta_lib.commands_data import DATA_COMMANDS
+from dbeta_lib.errors import DBetaError, UsageError
 
 
 def negatives(
@@ -111,7 +48,7 @@ def pretrain(
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(help="Of weights, order, masks and negatives.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make batches.")] = 0,
-    setting: Annotated[
+    settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any field of the model's config or of the run: key=value."),
     ] = None,
@@ -131,7 +68,7 @@ def pretrain(
     config, of_run = DBetaConfig.preset(preset, switches), dataclasses.asdict(PretrainConfig())
     of_model = {k: v for part in dataclasses.asdict(config).values() if isinstance(part, dict)
                 for k, v in part.items()}  # fmt: skip
-    given = dict(_setting(text, of_model | of_run) for text in setting or [])
+    given = dict(setting(text, of_model | of_run) for text in settings or [])
     run = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed, "workers": workers}
     run |= {name: given.pop(name) for name in list(given) if name in of_run}
     PretrainConfig.of(**run)  # wrong use before anything is read
@@ -140,26 +77,6 @@ def pretrain(
     summary = train(model, opened, out, resume=resume, fresh=fresh, **run)
     losses = ", ".join(f"{name} {value:.3f}" for name, value in summary.losses.items())
     typer.echo(f"{summary.model}: {summary.steps} steps, {losses}")
-
-
-def _setting(text: str, defaults: dict[str, Any]) -> tuple[str, Any]:
-    """`"mask_ratio=0.5"` -> ("mask_ratio", 0.5), of the type that the field's default has.
-
-    Raises UsageError for an unknown name and for a value of another type.
-    """
-    from dbeta_lib.notebook_parameters import checked, parsed
-
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"--set takes key=value, not '{text}'")
-    if name not in defaults:
-        raise UsageError(f"there is no setting '{name}'{nearest(name, defaults)}")
-    if not isinstance(defaults[name], dict):
-        return name, parsed(value, defaults[name], f"--set {name}")
-    try:
-        return name, checked(json.loads(value), defaults[name], f"--set {name}")
-    except json.JSONDecodeError:
-        raise UsageError(f"--set {name} takes JSON, not '{value}'") from None
 
 
 def zero_shot(
@@ -257,7 +174,9 @@ def _seen(model: Path, store, probed: bool = False):
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A folder of result records.", callback=_folder)],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of result records.", callback=existing_folder)
+    ],
     keep: Annotated[
         Path | None, typer.Option(help="Copy the records there, for the README to quote.")
     ] = None,
@@ -321,8 +240,7 @@ def _is_record(path: Path) -> bool:
 
 
 COMMANDS = {
-    "prepare": prepare,
-    "verify": verify,
+    **DATA_COMMANDS,
     "negatives": negatives,
     "pretrain": pretrain,
     "zero-shot": zero_shot,

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from dbeta_lib.cli import main
-from dbeta_lib.commands import COMMANDS, _setting
+from dbeta_lib.command_options import setting
+from dbeta_lib.commands import COMMANDS
 from dbeta_lib.evaluation.results import Result
 
 RESULT = Result(
@@ -19,7 +20,7 @@ RESULT = Result(
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     dest = tmp_path_factory.mktemp("stores") / "cohort"
-    assert main(["prepare", "synthetic", str(dest), "--patients", "60"]) == 0
+    assert main(["prepare", "synthetic", str(dest), "--hz", "100", "--set", "patients=60"]) == 0
     return dest
 
 
@@ -41,12 +42,15 @@ def test_every_command_answers_help_with_an_example(capsys):
 def test_a_prepared_store_verifies_and_is_reused(store, capsys):
     assert main(["verify", str(store)]) == 0
     assert "as prepared" in capsys.readouterr().out
-    assert main(["prepare", "synthetic", str(store), "--patients", "60"]) == 0
+    assert main(["prepare", "synthetic", str(store), "--hz", "100", "--set", "patients=60"]) == 0
     assert "unchanged" in capsys.readouterr().out
 
 
 def test_a_preparation_tells_its_counts_once(tmp_path, capsys):
-    assert main(["prepare", "synthetic", str(tmp_path / "s"), "--patients", "10"]) == 0
+    assert (
+        main(["prepare", "synthetic", str(tmp_path / "s"), "--hz", "100", "--set", "patients=10"])
+        == 0
+    )
     out = capsys.readouterr().out
     assert out.count("30 rows of 10 patients") == 1
     assert out.rstrip().endswith("set aside: 0")
@@ -195,6 +199,6 @@ def test_values_of_set_get_the_type_of_their_default():
         ("conv_layers=[[64,4,4],[64,2,2]]", [[64, 4, 4], [64, 2, 2]]), ("optimizer=1", "1"),
         ("tensorboard=false", False), ('text_architecture={"gated": true}', {"gated": True}),
     ):  # fmt: skip
-        name, found = _setting(text, defaults)
+        name, found = setting(text, defaults)
         assert (name, found) == (text.partition("=")[0], value)
         assert type(found) is type(value)

@@ -12,15 +12,16 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ROOT / "dbeta_lib"
 FLOORS = [  # from the ground; modules of one floor may import each other, but not in a circle
     {"config", "errors", "presets", "progress", "files", "leads", "seeds"},
-    {"data"},
+    {"data", "download"},
     {"batch", "checkpoint_files", "embedders", "encoders", "fusion", "heads", "inference"}
     | {"losses", "n3s", "neighbours", "official_names", "outputs"},
     {"model"},
     {"released", "training", "comparisons"},
     {"evaluation"},
     {"reporting"},
-    {"workspace"},
-    {"cli", "command_line", "commands", "doctor", "notebook_parameters", "workflow"},
+    {"ecg_doctor", "workspace"},
+    {"cli", "command_line", "command_options", "commands", "commands_data", "doctor"}
+    | {"notebook_parameters", "workflow"},
 ]
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 

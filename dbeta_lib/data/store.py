@@ -44,14 +44,15 @@ class SignalStore:
     >>> store.ecg(store.rows("val")[:8]).shape                     # doctest: +SKIP
     (8, 12, 1000)
 
-    path: the folder; meta: dict of store.json; sampling_rate: Hz; fingerprint: hash of the content;
-    signals: int16 memory map `[N, 12, T]` in uV; records: DataFrame, rows as in signals; set_aside:
-    DataFrame (record, reason, detail).
+    path: the folder; meta: dict of store.json; sampling_rate: Hz; samples: T; fingerprint: hash of
+    the content; signals: int16 memory map `[N, 12, T]` in uV; records: DataFrame, rows as in
+    signals; set_aside: DataFrame (record, reason, detail).
     """
 
     def __init__(self, path: Path, meta: dict, signals: np.ndarray, records: pd.DataFrame):
         self.path, self.meta, self.signals, self.records = path, meta, signals, records
         self.sampling_rate: int = meta["sampling_rate"]
+        self.samples: int = meta["samples"]
         self.fingerprint: str = meta["fingerprint"]
         self.leads = LEADS
 

@@ -170,7 +170,7 @@ class BatchMaker(Dataset):
 
 def check_store(store: Any, config: DBetaConfig) -> None:
     """Raises UsageError when the store's rate or length is not the config's."""
-    ecg, samples = config.ecg, store.signals.shape[2]
+    ecg, samples = config.ecg, store.samples
     if store.sampling_rate != ecg.sampling_rate or samples != ecg.samples:
         raise UsageError(
             f"{store.path} holds {samples} samples at {store.sampling_rate} Hz, the model takes "
