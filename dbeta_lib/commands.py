@@ -166,9 +166,11 @@ def _seen(model: Path, store, probed: bool = False):
     summary = model.resolve().parent / "summary.json"
     if not summary.is_file():
         return Provenance.unknown("no summary.json beside the model: data not known")
-    trained_on = Summary.open(summary).identity["store"]
-    if trained_on != store.fingerprint:
-        return Provenance.unknown("another store: compare the stores' patients", trained_on)
+    read = Summary.open(summary).identity.get("stores", [["another", ""]])
+    others = [name for name, fingerprint in read if fingerprint != store.fingerprint]
+    if others:
+        told = f"pre-training read {', '.join(others)} too: compare the stores' patients"
+        return Provenance.unknown(told, Summary.open(summary).identity["store"])
     train = store.rows("train")
     return provenance(store, store.rows("test"), [(store, train)], train if probed else None)
 

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data import ensure_store
+from dbeta_lib.data.joined import JoinedStore
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.embedders import HubEmbedder, TfidfEmbedder
 from dbeta_lib.errors import AnotherRun, DBetaError, UsageError
@@ -54,6 +55,7 @@ class Workspace:
 
     def __post_init__(self):
         self.out = Path(self.out)
+        self._stores: dict[str, SignalStore] = {}
 
     @property
     def results(self) -> Path:
@@ -81,7 +83,12 @@ class Workspace:
 
         Raises UsageError when the dataset is read from a folder and none was given.
         """
-        name = self.dataset
+        return self.store_of(self.dataset)
+
+    def store_of(self, name: str) -> SignalStore:
+        """The same of any dataset whose folder was given."""
+        if name in self._stores:
+            return self._stores[name]
         options: dict[str, Any] = {"sampling_rate": self.sampling_rate}
         if name == "synthetic":
             options |= {"patients": self.patients, "seed": self.seed}
@@ -90,12 +97,24 @@ class Workspace:
         if name == "ptb-xl":
             options["report"] = self.report_text
         dest = self.out / "stores" / f"{name}-{self.sampling_rate}hz"
-        return ensure_store(name, self.data.get(name), dest, **options)
+        self._stores[name] = ensure_store(name, self.data.get(name), dest, **options)
+        return self._stores[name]
 
-    def negatives(self, embedder: str = "tfidf", k: int = 64) -> NegativeTable:
+    def training_store(self, weights: dict[str, float] | None = None) -> SignalStore | JoinedStore:
+        """What pre-training reads: the workspace's store, or several joined.
+
+        weights: {"ptb-xl": 1, "cpsc2018": 0.5}: datasets and how often a record of each is seen.
+        """
+        if not weights:
+            return self.store
+        return JoinedStore([self.store_of(n) for n in weights], [*weights.values()], self.seed)
+
+    def negatives(
+        self, embedder: str = "tfidf", k: int = 64, store: SignalStore | JoinedStore | None = None
+    ) -> NegativeTable:
         """The table of farthest reports: by TF-IDF, or by a text encoder's name or folder."""
         chosen = TfidfEmbedder() if embedder == "tfidf" else HubEmbedder(embedder)
-        return ensure_table(self.store, embedder=chosen, k=k)
+        return ensure_table(store or self.store, embedder=chosen, k=k)
 
     def config(self, preset: str, switches: str, **overrides: Any) -> DBetaConfig:
         """A preset at this store's rate."""
@@ -107,18 +126,22 @@ class Workspace:
             )
         return config
 
-    def pretrain(self, model: DBeta, folder: Path | None = None, **settings: Any) -> Summary:
+    def pretrain(
+        self, model: DBeta, folder: Path | None = None,
+        store: SignalStore | JoinedStore | None = None, **settings: Any,
+    ) -> Summary:  # fmt: skip
         """Train `model` in `run` (or `folder`): a killed run goes on, a finished one is reused.
 
-        A run with other settings or data makes way, said aloud. `settings` as in `PretrainConfig`,
-        and `negatives`.
+        A run with other settings or data makes way, said aloud. store: the workspace's by default.
+        `settings` as in `PretrainConfig`, and `negatives`.
         """
-        folder, settings = folder or self.run, {"seed": self.seed, **settings}
+        store, folder = store or self.store, folder or self.run
+        settings = {"seed": self.seed, **settings}
         try:
-            return pretrain(model, self.store, folder, resume=True, **settings)
+            return pretrain(model, store, folder, resume=True, **settings)
         except AnotherRun as found:
             print(f"{str(found).split(';')[0]}; it makes way for the run asked for")
-            return pretrain(model, self.store, folder, fresh=True, **settings)
+            return pretrain(model, store, folder, fresh=True, **settings)
 
     def model(self) -> DBeta:
         """The workspace's pre-trained model; without one a smallest one, said aloud."""
@@ -134,9 +157,21 @@ class Workspace:
 
     @property
     def has_model(self) -> bool:
-        """Whether notebook 03 has left a model that was trained on this very store."""
+        """Whether notebook 03 has left a model that was trained on this very store, or with it."""
         path = self.run / "summary.json"
-        return path.is_file() and Summary.open(path).identity["store"] == self.store.fingerprint
+        if not path.is_file():
+            return False
+        return self.store.fingerprint in [
+            f for _, f in Summary.open(path).identity.get("stores", [])
+        ]
+
+    def pretrained_on(self) -> list[tuple[SignalStore, np.ndarray]]:
+        """The stores that the model's pre-training read, each with its training rows.
+
+        Raises UsageError when the folder of one of them is not given.
+        """
+        stores = [self.store_of(name) for name, _ in self.summary.identity["stores"]]
+        return [(store, store.rows("train")) for store in stores]
 
     @property
     def summary(self) -> Summary:

@@ -98,7 +98,7 @@ def test_a_model_of_other_data_is_not_called_out_of_domain(run, store, tmp_path,
     shutil.copytree(run / "model", bare)
     shutil.copytree(run / "model", moved)
     summary = json.loads((run / "summary.json").read_text())
-    summary["identity"]["store"] = "0" * 64
+    summary["identity"] |= {"store": "0" * 64, "stores": [["elsewhere", "0" * 64]]}
     (moved.parent / "summary.json").write_text(json.dumps(summary))
     for model in (bare, moved):
         out = tmp_path / f"results of {model.parent.name}"

@@ -27,8 +27,8 @@ class JoinedStore:
     weights: how often a training row of each store is seen in an epoch, 1 for all by default; 0.5
     is every other row, drawn from `seed`, 2 is each twice. records: those of the stores one after
     the other, with `store` (its name), record_id and patient_id led by it, and report_id over all.
-    left_out: training rows that also stand in another split. path: beside the first store; what is
-    mined for the joined store is kept there.
+    meta: {"name"}. left_out: training rows that also stand in another split. path: beside the first
+    store; what is mined for the joined store is kept there.
     Raises UsageError when rates or lengths differ, or a weight is impossible.
     """
 
@@ -40,6 +40,7 @@ class JoinedStore:
         _check(self.stores, weights)
         self.sampling_rate, self.samples = self.stores[0].sampling_rate, self.stores[0].samples
         self.leads = self.stores[0].leads
+        self.meta = {"name": " + ".join(store.meta["name"] for store in self.stores)}
         self._starts = np.cumsum([0, *map(len, self.stores)])
         self.records = _records(self.stores)
         parts = [store.fingerprint for store in self.stores] + [repr(weights), str(seed)]

@@ -105,8 +105,10 @@ class _Run:
                 )  # fmt: skip
             except DBetaError as error:
                 say(f"no validation during training: {error}")
+        read = getattr(self.store, "stores", [self.store])  # several where they are joined
         identity = {
             "config": config.to_dict(), "store": self.store.fingerprint,
+            "stores": [[s.meta["name"], s.fingerprint] for s in read],
             "settings": {**settings.identity(), "precision": self.precision},
             "rows": sha256_bytes(self.maker.rows.tobytes())[:16],
             "reports_and_tokenizer": self.maker.tokens.fingerprint(),
