@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from dbeta_lib.commands import COMMANDS
-from dbeta_lib.errors import DBetaError
+from dbeta_lib.errors import DBetaError, UsageError
 
 app = typer.Typer(
     name="dbeta",
@@ -33,17 +33,26 @@ def options(
 
 @app.command()
 def doctor(
-    folder: Annotated[
-        Path, typer.Argument(help="Where products will go: its disk is looked at.")
-    ] = Path("."),
+    ecgs: Annotated[
+        Path | None, typer.Argument(help="A recording, or a folder of them: FILE|DIR.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the page on the ECGs there too.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most recordings looked at.")] = 1000,
+    disk: Annotated[Path, typer.Option(help="Where products will go: its disk.")] = Path("."),
 ) -> None:
-    """Say what this machine has: versions, device, threads, memory, disk, faiss, hub. No network.
+    """What is wrong with these ECGs? Without FILE|DIR: what has this machine? No network.
 
-    Example: dbeta doctor runs
+    Leads, order, units, rate, length, polarity, hum, gaps, duplicates, each with what to do; exit
+    code 1 where a finding would spoil results. Of the machine: versions, device, memory, disk, hub.
+
+    Example: dbeta doctor ~/my-ecgs --html doctor.html
     """
+    if ecgs is not None:
+        _examine_ecgs(ecgs, limit, html)
+        return
     from dbeta_lib.doctor import examine
 
-    findings = examine(folder)
+    findings = examine(disk)
     for finding in findings:
         typer.echo(str(finding))
     wrong = [f.name for f in findings if f.status == "wrong"]
@@ -51,6 +60,22 @@ def doctor(
         raise DBetaError(
             f"not as pyproject.toml asks: {', '.join(wrong)}; ./run_all.sh installs it"
         )
+
+
+def _examine_ecgs(path: Path, limit: int, html: Path | None) -> None:
+    from dbeta_lib.ecg_doctor import examine
+    from dbeta_lib.files import atomic_write
+
+    if not path.exists():
+        raise UsageError(f"{path} is not there; name a recording or a folder of them")
+    report = examine(path, limit=limit)
+    typer.echo(report.text())
+    if html:
+        with atomic_write(html) as partial:
+            partial.write_text(report.html(), encoding="utf-8")
+        typer.echo(f"written: {html}")
+    if report.spoils:
+        raise DBetaError(f"{path}: what is found above would spoil results")
 
 
 for _name, _function in COMMANDS.items():

@@ -90,7 +90,9 @@ def verify(
     if len(what) == 2:
         from dbeta_lib.download import verify as verify_download
 
-        typer.echo(str(verify_download(what[0], Path(what[1]))))
+        found = verify_download(what[0], Path(what[1]))
+        typer.echo(str(found))
+        found.check()
         return
     _verify_store(Path(what[0]))
 

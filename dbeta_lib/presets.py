@@ -40,6 +40,7 @@ _ALIKE: dict[str, Any] = {
     "mask_ratio": 0.75,
     "lead_dropout": 0.5,
     "time_shift": 0.0,
+    "mem_weight": 1.0,
     "negative_fraction": 0.5,
     "lead_order": "standard",
 }
@@ -78,6 +79,8 @@ SWITCHES["recommended"] = {
     "lead_dropout": 0.3,
     "time_shift": 0.5,  # against overfitting: with few records, the best remedy that we found
     "negative_fraction": 0.25,
+    "mem_layer": 0,  # before the fusion, whose tokens are nearly alike in our short runs
+    "mem_weight": 10.0,
     "ets_learnable": True,
     "ets_unit_vectors": True,
     "ets_positives": "same_report",

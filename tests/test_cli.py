@@ -88,7 +88,7 @@ def test_the_doctor_reports_without_a_network(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     version = importlib.metadata.version("numpy")
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["numpy>=2", "x; extra=='a'"])
-    assert cli.main(["doctor", str(tmp_path / "not" / "yet")]) == 0
+    assert cli.main(["doctor", "--disk", str(tmp_path / "not" / "yet")]) == 0
     lines = capsys.readouterr().out.splitlines()
     found = {line[2:].split()[0]: line for line in lines}
     assert f"  numpy              {version}" in lines

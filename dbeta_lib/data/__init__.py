@@ -7,11 +7,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dbeta_lib.data import merl_splits
 from dbeta_lib.data.prepare import merge, write_store
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.windows import SECONDS, check_window
 from dbeta_lib.data.writer import finish_interrupted
 from dbeta_lib.errors import DBetaError, UsageError, nearest
+from dbeta_lib.files import sha256_bytes
 
 __all__ = ["DATASETS", "ensure_store", "loader", "merge", "open_store", "prepare"]
 
@@ -21,8 +23,13 @@ __all__ = ["DATASETS", "ensure_store", "loader", "merge", "open_store", "prepare
 DATASETS = {
     "synthetic": "dbeta_lib.data.synthetic",
     "ptb-xl": "dbeta_lib.data.ptb_xl",
+    "mimic-iv-ecg": "dbeta_lib.data.mimic_iv_ecg",
+    "cpsc2018": "dbeta_lib.data.cpsc2018",
+    "csn": "dbeta_lib.data.csn",
+    "code-test": "dbeta_lib.data.code_test",
+    "cinc2021": "dbeta_lib.data.cinc2021",
 }
-_COMMON = {"window": "first", "keep_seconds": SECONDS}  # options of every folder
+_COMMON = {"window": "first", "keep_seconds": SECONDS, "splits": ""}  # options of every folder
 
 
 def loader(name: str) -> ModuleType:
@@ -54,8 +61,9 @@ def prepare(
 
     src: None for what is made here (synthetic). hz: the store's rate. workers: processes that read;
     1 = this one. shard: (i, n) for part i of n, see `merge`. options of every folder: window
-    "first" | "centre" | "all" and keep_seconds (see `windows.cut`); others are the dataset's own
-    (see its `plan`). The same input gives the same bytes, whatever the workers and shards.
+    ("first" | "centre" | "all") and keep_seconds, see `windows.cut`; splits, a folder of MERL's
+    published ones, see `merl_splits`. Others are the dataset's own, see its `plan`. The same input
+    gives the same bytes, whatever the workers and shards.
     Raises UsageError for a wrong name, option or folder, DBetaError naming the file and remedy.
     """
     module = loader(name)
@@ -102,10 +110,23 @@ def _make(
         return module.prepare(source, dest, workers=workers, progress=progress, **options)
     check_window(options["window"], options["keep_seconds"])
     own = {key: value for key, value in options.items() if key not in _COMMON}
+    plan = module.plan(source, **own)
+    if options["splits"]:
+        plan.records["split"] = merl_splits.apply(plan.records, options["splits"], name)
+        if progress:
+            print(merl_splits.check(plan.records, options["splits"], name))
     return write_store(
-        module.plan(source, **own), dest, name, options, module.CODE_VERSION,
+        plan, dest, name, _recorded(options, name), module.CODE_VERSION,
         shard=shard, workers=workers, progress=progress,
     )  # fmt: skip
+
+
+def _recorded(options: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a store keeps of its options: of published splits what they say, not where they lie."""
+    if not options.get("splits"):
+        return options
+    listed = merl_splits.splits_of(options["splits"], name)
+    return options | {"splits": f"MERL's, {sha256_bytes(listed.to_csv().encode())[:12]}"}
 
 
 def _reads_folder(module: ModuleType) -> bool:
@@ -155,7 +176,7 @@ def _why_prepare(
         return f"the store there is of {meta['name']}"
     if made.get("code_version") != module.CODE_VERSION:
         return "the preparation's code has changed"
-    if made.get("options") != json.loads(json.dumps(options)):
+    if made.get("options") != json.loads(json.dumps(_recorded(options, name))):
         return "the options have changed"
     if meta["source"]["checksum"] != checksum:
         return "the data folder has changed"

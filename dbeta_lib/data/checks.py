@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dbeta_lib.data.splits import crossing_patients
-from dbeta_lib.data.store import SPLITS, SignalStore
+from dbeta_lib.data.store import SPLITS, UNUSED, SignalStore
 from dbeta_lib.leads import LEADS, derive_limb_leads
 
 LIMB = 6  # I II III aVR aVL aVF
@@ -87,6 +87,7 @@ def verify(store: SignalStore) -> dict:
         residuals.append(einthoven_residual(ecg))
         found += [(row, text) for row, text in zip(rows, find_swapped_leads(ecg)) if text]
     residual = np.concatenate(residuals) if residuals else np.zeros(1)
+    used = records["split"] != UNUSED
     return {
         "rows": len(store),
         "split": {split: len(store.rows(split)) for split in SPLITS},
@@ -96,7 +97,7 @@ def verify(store: SignalStore) -> dict:
             "p99": float(np.quantile(residual, 0.99)),
             "largest": float(residual.max()),
         },
-        "crossing": crossing_patients(records["patient_id"], records["split"]),
+        "crossing": crossing_patients(records["patient_id"][used], records["split"][used]),
         "swapped": pd.DataFrame(
             {
                 "record_id": [records["record_id"].iloc[row] for row, _ in found],

@@ -206,7 +206,8 @@ class StoreWriter:
 
     def _finish(self) -> SignalStore:
         records = self._records()
-        check_disjoint(records["patient_id"], records["split"])
+        used = records["split"] != UNUSED
+        check_disjoint(records["patient_id"][used], records["split"][used])
         self._signals.seek(0)
         self._signals.write(_header(len(records), self.shape))
         self._signals.flush()
@@ -317,7 +318,9 @@ def _counts(records: pd.DataFrame, aside: pd.DataFrame) -> dict:
         "patients": int(records["patient_id"].nunique()),
         "reports": int(np.unique(reports[reports >= 0]).size),
         "split": {
-            name: int(split.get(name, 0)) for name in (*SPLITS, UNUSED) if name in (*SPLITS, *split)
+            name: int(split.get(name, 0))
+            for name in (*SPLITS, UNUSED)
+            if name in SPLITS or name in split.index
         },
         "missing_leads": int((records["leads_present"] != everything).sum()),
         "nan_filled": int((records["nan_filled"] > 0).sum()),

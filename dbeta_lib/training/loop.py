@@ -123,7 +123,8 @@ class Loop:
         rank = self.accelerator.process_index
         torch.manual_seed(int_seed(settings.seed, "step", self.step, rank))
         with self._autocast():
-            loss, numbers = self.objective(batch)
+            alone = "mem" if self.step < settings.mem_first else "total"
+            loss, numbers = self.objective(batch, alone)
         self.accelerator.backward(loss)
         if settings.clip_norm:
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)

@@ -73,7 +73,10 @@ class _Run:
     """What a run needs before its first step and leaves after its last."""
 
     def __init__(self, model: DBeta, store: Any, settings: PretrainConfig, progress: bool):
-        unused = any(not getattr(model.config.objective, f"{n}_weight") for n in LOSSES[:-1])
+        weights = [getattr(model.config.objective, f"{name}_weight") for name in LOSSES[:-1]]
+        if settings.mem_first and not model.config.objective.mem_weight:
+            raise UsageError("mem_first asks for steps of MEM alone, and mem_weight is 0")
+        unused = not all(weights) or settings.mem_first > 0
         ddp = DistributedDataParallelKwargs(find_unused_parameters=unused)
         self.accelerator = Accelerator(kwargs_handlers=[ddp])
         _refuse_losses_over_processes(model, self.accelerator.num_processes)

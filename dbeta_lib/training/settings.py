@@ -30,6 +30,8 @@ class PretrainConfig:
     # The paper says Adam with weight decay 0.01; the framework of its forerunner M3AE decays apart
     # from the gradient under that name. Added to the gradient it stalls training at our sizes.
     optimizer: str = "adamw"  # "adamw" | "adam"
+    # ETS makes the tokens of a record alike, and MEM cannot tell them apart again: it comes first.
+    mem_first: int = 0  # steps at the start that train on the MEM loss alone
     clip_norm: float = 0.0  # largest gradient norm; 0 = not clipped (the paper names none)
     stages: tuple[float, float, float] = (0.1, 0.4, 0.5)  # shares of the steps: up, level, down
     init_scale: float = 0.01  # 0..1, learning rate at the start / peak
@@ -55,6 +57,8 @@ class PretrainConfig:
         for name in ("steps", "batch_size", "log_every", "keep", "lr", "explode", "eval_records"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name}={getattr(self, name)} must be more than 0")
+        if not 0 <= self.mem_first <= self.steps:
+            raise UsageError(f"mem_first={self.mem_first} must be in 0..steps ({self.steps})")
         if len(self.stages) != 3 or min(self.stages) < 0 or sum(self.stages) > 1 + 1e-9:
             raise UsageError(f"stages={self.stages} must be three shares that add up to 1 at most")
         if not (0 < self.final_scale <= 1 and 0 <= self.init_scale <= 1):

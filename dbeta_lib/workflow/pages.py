@@ -77,6 +77,7 @@ def write_index(out: Path, profile: str, notebooks: tuple[Notebook, ...], state:
         "<table><tr><th>Notebook</th><th>Status</th><th>Time</th><th>Open</th></tr>",
         rows,
         "</table>",
+        _data_reports(out),
         *_summaries(notebooks, state),
         _figures(out),
     ]
@@ -119,6 +120,13 @@ def _link(out: Path, target: Path, text: str) -> str:
 def _address(out: Path, target: Path) -> str:
     """The target relative to the run folder, as an address."""
     return quote(os.path.relpath(target, out).replace(os.sep, "/"))
+
+
+def _data_reports(out: Path) -> str:
+    """Links to the data reports that notebook 01 left, one per store."""
+    pages = sorted((out / "data_reports").glob("*.html"))
+    links = " · ".join(_link(out, page, page.stem) for page in pages)
+    return f"<p>Data reports: {links}</p>" if links else ""
 
 
 def _summaries(notebooks: tuple[Notebook, ...], state: State) -> list[str]:

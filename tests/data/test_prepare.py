@@ -96,6 +96,29 @@ def test_a_record_listed_twice_is_refused():
         Plan(pd.DataFrame({"record_id": ["a", "a"], "source": ["a", "b"]}), print, "1", "")
 
 
+def test_published_splits_take_the_place_of_the_loader_s(published, tmp_path):
+    plain = prepare(published, tmp_path / "plain")
+    ids = plain.records["record_id"]
+    head = "ecg_id,patient_id,strat_fold,filename_lr,filename_hr,{task},A,B\n"
+    for where in ("here", "there"):
+        for task in ("super_class", "sub_class", "form", "rhythm"):
+            folder = tmp_path / where / "ptbxl" / task
+            folder.mkdir(parents=True)
+            parts = {"train": ids[:4], "val": ids[6:8], "test": ids[10:12]}
+            for split, listed in parts.items():
+                rows = "".join(f"{i},0,1,x,x,y,0,1\n" for i in listed)
+                text = head.format(task=task) + rows
+                (folder / f"ptbxl_{task}_{split}.csv").write_text(text)
+    store = prepare(published, tmp_path / "s", splits=tmp_path / "here")
+    assert store.records["split"].tolist()[:12] == [
+        *["train"] * 4, *["unused"] * 2, *["val"] * 2, *["unused"] * 2, *["test"] * 2
+    ]  # fmt: skip
+    assert store.meta["counts"]["split"] == {"train": 4, "val": 2, "test": 2, "unused": 32}
+    again = prepare(published, tmp_path / "t", splits=tmp_path / "there")
+    assert (again.path / "store.json").read_bytes() == (store.path / "store.json").read_bytes()
+    assert store.meta["preparation"] != plain.meta["preparation"]
+
+
 def test_wrong_names_and_folders_are_wrong_use(published, tmp_path):
     with pytest.raises(UsageError, match="did you mean 'window'"):
         prepare(published, tmp_path / "s", windows="all")

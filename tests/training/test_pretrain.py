@@ -387,7 +387,36 @@ def test_a_pickle_that_is_no_state_is_not_opened(begin, tmp_path, monkeypatch):
         begin(interrupted, resume=True)
 
 
+def test_mem_may_be_trained_alone_at_first(begin, tmp_path, store, tokenizer, config):
+    def words_after(steps, mem_first):
+        model = build_model(config(mem_layer=0), store, 1, tokenizer)
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        begin(tmp_path / f"{steps}-{mem_first}", model, steps=steps, mem_first=mem_first)
+        changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+        return changed, {k for k in changed if k.startswith("text_encoder")}
+
+    alone, words = words_after(4, mem_first=4)
+    assert not words and any(name.startswith("mem_head") for name in alone)
+    assert any(name.startswith("ecg_encoder") for name in alone)
+    assert words_after(5, mem_first=4)[1]
+
+
+def test_steps_of_mem_alone_are_resumed_like_any_other(begin, tmp_path, monkeypatch):
+    begin(tmp_path / "whole", mem_first=11)
+    for at in (8, 14):
+        with monkeypatch.context() as patch:
+            interrupt(patch, at)
+            with pytest.raises(KeyboardInterrupt):
+                begin(tmp_path / "cut", mem_first=11, resume=True)
+    begin(tmp_path / "cut", mem_first=11, resume=True)
+    assert same_run(tmp_path / "whole", tmp_path / "cut")
+
+
 def test_wrong_settings_are_named(begin, tmp_path):
+    with pytest.raises(UsageError, match=r"mem_first=19 must be in 0\.\.steps"):
+        begin(tmp_path, mem_first=19)
+    with pytest.raises(UsageError, match="mem_weight is 0"):
+        begin(tmp_path, mem_first=1, overrides={"mem_weight": 0.0})
     with pytest.raises(UsageError, match="did you mean 'batch_size'"):
         begin(tmp_path, batchsize=3)
     with pytest.raises(UsageError, match="160 samples at 100 Hz"):

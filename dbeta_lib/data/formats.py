@@ -1,0 +1,244 @@
+"""One recording of one file: WFDB, EDF, CSV or NumPy; named leads in mV out, or `Rejected`.
+
+Leads are matched by name ("I", "ECG I", "Lead_aVR", "V1 (uV)"), whatever their case and order. A
+file says its own unit and rate where its format can; CSV and NumPy are helped by the caller.
+"""
+
+import os
+import re
+import stat
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dbeta_lib.data.edf_read import read_edf
+from dbeta_lib.data.signals import Rejected
+from dbeta_lib.data.wfdb_read import MAX_SECONDS, Recording, read_wfdb
+from dbeta_lib.errors import UsageError, nearest
+from dbeta_lib.leads import LEADS, canonical, lead_index
+
+SUFFIXES = (".hea", ".edf", ".csv", ".npy")
+NO_RECORDING = "no recording"  # a reason of Rejected: a table of something else
+MAX_BYTES = 512 * 1024 * 1024  # an hour of twelve leads at 1000 Hz as text
+_TO_MV = {"mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3, "v": 1e3}
+_COUNTS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)/mV", re.ASCII)
+_BY_LOWER_NAME = {name.lower(): name for name in LEADS}
+# "ECG I", "lead_II", "aVR", "V1 (uV)", "V2 [mV]"
+_LABEL = re.compile(
+    r"(?:(?:ecg|ekg|lead)[\s_:-]*)?([a-z]{1,3}\d?)\s*(?:[\[(/]\s*(\S{1,12}?)\s*[\])]?)?"
+)
+_TIME = re.compile(r"(?:time|t|seconds?)\s*_?\s*[\[(]?(s|sec|seconds?|ms)?[\])]?")
+_NO_SIGNAL = ("", "index", "sample", "samples", "sample_number")
+
+
+def read_recording(
+    path: Path | str, *, sampling_rate: float | None = None,
+    leads: Sequence[str] | None = None, units: str = "mV",
+) -> Recording:  # fmt: skip
+    """Read one file; its suffix says the format (of a WFDB record, name the header or the samples).
+
+    .hea: by `wfdb_read`. .edf: EDF, EDF+C; signals that are no leads are left out. .csv: the first
+    line names the leads, a column "time" (s) or "time_ms" gives the rate; empty fields are gaps.
+    .npy: numbers `[leads, T]` or `[T, leads]`, of `leads` or of the twelve in the order of LEADS.
+    sampling_rate: Hz, for CSV without time and NumPy; a file that says another one is refused.
+    units: of CSV and NumPy: "mV", "uV", "V", or counts as "200/mV".
+    Raises UsageError for a wrong option, Rejected for a file that cannot be used.
+    """
+    path = Path(path)
+    scale, names = to_mv(units), None if leads is None else [canonical(lead) for lead in leads]
+    if sampling_rate is not None and not 1 <= sampling_rate <= 100_000:
+        raise UsageError(f"sampling_rate={sampling_rate:g} Hz: give 1 to 100000")
+    if names is not None and len(set(names)) != len(names):
+        raise UsageError(f"leads={','.join(names)}: a lead is named twice")
+    suffix = path.suffix.lower()
+    if suffix in (".hea", ".dat", ".mat", ""):
+        return _same_rate(read_wfdb(path.parent, path.stem), sampling_rate, path.name)
+    if suffix not in SUFFIXES:
+        raise Rejected("unreadable", f"{path.name} is none of {', '.join(SUFFIXES)}")
+    size = file_size(path)
+    if suffix == ".edf":
+        return _same_rate(_from_edf(path, size), sampling_rate, path.name)
+    if suffix == ".csv":
+        return _from_csv(path, sampling_rate, scale)
+    return _from_numpy(path, sampling_rate, names or list(LEADS), scale)
+
+
+def to_mv(units: str) -> float:
+    """Factor to mV of a unit or of counts ("200/mV"). Raises UsageError for an unknown one."""
+    if units.lower() in _TO_MV:
+        return _TO_MV[units.lower()]
+    counts = _COUNTS.fullmatch(units)
+    if counts is None or float(counts[1]) == 0:
+        known = ("mV", "uV", "V")
+        raise UsageError(
+            f"units='{units}' is no unit, nor counts as in 200/mV{nearest(units, known)}"
+        )
+    return 1 / float(counts[1])
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a plain file that is not too large; a link is refused. Raises Rejected."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Rejected("file missing", path.name) from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        raise Rejected("unreadable", f"{path.name}: {error}") from None
+    if stat.S_ISLNK(status.st_mode):
+        raise Rejected("path refused", f"{path.name} is a link; links are not followed")
+    if not stat.S_ISREG(status.st_mode):
+        raise Rejected("unreadable", f"{path.name} is no file")
+    if not 0 < status.st_size <= MAX_BYTES:
+        raise Rejected("wrong shape", f"{path.name} has {status.st_size} bytes; cut it first")
+    return status.st_size
+
+
+def parse_label(label: str) -> tuple[str, str] | None:
+    """Lead, as in LEADS, and unit ("" = not said) of a label such as "ECG aVR"; None: no lead."""
+    found = _LABEL.fullmatch(label.strip().lower())
+    lead = _BY_LOWER_NAME.get(found[1]) if found else None
+    return (lead, found[2] or "") if lead else None
+
+
+def _same_rate(recording: Recording, sampling_rate: float | None, name: str) -> Recording:
+    """The recording, refused when the caller expects another rate."""
+    rate = recording.sampling_rate
+    if sampling_rate is not None and abs(rate - sampling_rate) > 0.01 * sampling_rate:
+        found = f"{name} says {rate:g} Hz, expected {sampling_rate:g} Hz"
+        raise Rejected("wrong sampling rate", found)
+    return recording
+
+
+def _placed(rows: Sequence[np.ndarray], leads: Sequence[str], rate: float, name: str) -> Recording:
+    """Named leads in mV as rows of a `Recording`."""
+    if len(set(leads)) != len(leads):
+        raise Rejected("unknown lead name", f"{name} names a lead twice: {' '.join(leads)}")
+    length = len(rows[0])
+    if not 0 < length <= MAX_SECONDS * rate:
+        raise Rejected("wrong shape", f"{name} has {length} samples; at most an hour is read")
+    ecg = np.full((len(LEADS), length), np.nan)
+    mask = np.zeros(len(LEADS), dtype=bool)
+    for lead, row in zip(leads, rows, strict=True):
+        ecg[lead_index(lead)] = row
+        mask[lead_index(lead)] = True
+    ecg[~np.isfinite(ecg)] = np.nan
+    return Recording(ecg, mask, float(rate))
+
+
+def _from_edf(path: Path, size: int) -> Recording:
+    signals = [(parse_label(s.label), s) for s in read_edf(path, size)]
+    signals = [(label[0], s) for label, s in signals if label]
+    if not signals:
+        raise Rejected("unknown lead name", f"{path.name} has no signal with a lead's name")
+    rates = {s.sampling_rate for _, s in signals}
+    if len(rates) > 1:
+        raise Rejected("wrong shape", f"{path.name} has leads of different rates")
+    for lead, signal in signals:
+        if signal.unit.lower() not in _TO_MV:
+            found = f"{path.name}: '{signal.unit}' of lead {lead} is none of V, mV, uV"
+            raise Rejected("unknown unit", found)
+    rows = [signal.values * _TO_MV[signal.unit.lower()] for _, signal in signals]
+    return _placed(rows, [lead for lead, _ in signals], rates.pop(), path.name)
+
+
+def _from_csv(path: Path, sampling_rate: float | None, scale: float) -> Recording:
+    frame = _read_numbers(path)
+    rows, leads, rate = [], [], sampling_rate
+    for column in frame:
+        label, time = parse_label(column), _TIME.fullmatch(column.strip().lower())
+        if label:
+            unit = label[1].lower()
+            if unit and unit not in _TO_MV:
+                found = f"{path.name}: '{label[1]}' of lead {label[0]} is none of V, mV, uV"
+                raise Rejected("unknown unit", found)
+            leads.append(label[0])
+            rows.append(frame[column].to_numpy() * (_TO_MV[unit] if unit else scale))
+        elif time:
+            rate = _rate_of(frame[column].to_numpy(), time[1] == "ms", sampling_rate, path.name)
+        elif column.strip().lower() not in _NO_SIGNAL:
+            found = f"{path.name}: '{column[:30]}' is no lead name{nearest(column, LEADS)}"
+            raise Rejected("unknown lead name", found)
+    return _placed(rows, leads, _known(rate, path.name), path.name)
+
+
+def _known(rate: float | None, name: str) -> float:
+    if rate is None:
+        raise Rejected("wrong sampling rate", f"{name} does not say its rate; give it in Hz")
+    return rate
+
+
+def _read_numbers(path: Path) -> pd.DataFrame:
+    """The table, float64; "," or ";" or a tab between columns, as the first line has most of."""
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            first, second = file.readline(4096), file.readline(4096)
+        separator = max(",;\t", key=first.count)
+        decimal = "," if separator != "," and "," in second else "."
+        with warnings.catch_warnings():  # of a line that is too long pandas only warns
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                path, sep=separator, decimal=decimal, encoding="utf-8-sig", index_col=False,
+                encoding_errors="replace", skipinitialspace=True, low_memory=False,
+            )  # fmt: skip
+    except (ValueError, OSError, OverflowError, pd.errors.ParserWarning) as error:
+        raise Rejected("unreadable", f"{path.name}: {_first_line(error)}") from None
+    frame.columns = ["" if str(c).startswith("Unnamed:") else str(c) for c in frame.columns]
+    if not any(map(parse_label, frame.columns)):
+        raise Rejected(NO_RECORDING, f"{path.name} names no lead in its first line")
+    if not len(frame):
+        raise Rejected("truncated", f"{path.name} has no line of numbers")
+    for place, (column, kind) in enumerate(frame.dtypes.items()):
+        if kind.kind not in "iuf" and column.strip().lower() not in _NO_SIGNAL:
+            line = _first_text(frame.iloc[:, place])
+            raise Rejected("unreadable", f"{path.name}, line {line}: '{column[:30]}' is no number")
+    return frame
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
+
+
+def _first_text(column: pd.Series) -> int:
+    """Line of the file with the first field of the column that is no number."""
+    bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+    return int(np.argmax(bad.to_numpy())) + 2
+
+
+def _rate_of(time: np.ndarray, is_ms: bool, stated: float | None, name: str) -> float:
+    """Hz of a column of times with equal steps; rounded times are allowed."""
+    time = time / 1000 if is_ms else np.asarray(time, dtype=np.float64)
+    steps = np.diff(time)
+    if not len(steps) or not np.isfinite(steps).all() or not steps.sum() > 0:
+        raise Rejected("wrong sampling rate", f"{name}: its times do not go on")
+    step = steps.sum() / len(steps)
+    if np.abs(steps - step).max() > 0.6 * step:
+        raise Rejected("wrong sampling rate", f"{name}: its times do not go on in equal steps")
+    rate = 1 / step
+    rate = float(round(rate)) if abs(rate - round(rate)) < 0.002 * rate else float(rate)
+    if not 1 <= rate <= 100_000:
+        raise Rejected("wrong sampling rate", f"{name}: its times mean {rate:g} Hz; s or ms?")
+    if stated is not None and abs(rate - stated) > 0.01 * stated:
+        found = f"{name}: its times mean {rate:g} Hz, expected {stated:g} Hz"
+        raise Rejected("wrong sampling rate", found)
+    return rate
+
+
+def _from_numpy(path: Path, rate: float | None, leads: list[str], scale: float) -> Recording:
+    try:
+        values = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, OSError, OverflowError, TypeError, MemoryError, EOFError) as error:
+        found = f"{path.name} is no whole array of numbers ({_first_line(error)})"
+        raise Rejected("unreadable", found) from None
+    if values.dtype.kind not in "iuf" or values.ndim != 2 or len(leads) not in values.shape:
+        found = f"{path.name}: {values.dtype} {values.shape} where ({len(leads)}, T) is expected"
+        raise Rejected("wrong shape", found)
+    rows = values if values.shape[0] == len(leads) else values.T
+    if not rows.shape[1]:
+        raise Rejected("wrong shape", f"{path.name} has no samples")
+    rate = _known(rate, path.name)
+    if rows.shape[1] > MAX_SECONDS * rate:
+        raise Rejected("wrong shape", f"{path.name} has {rows.shape[1]} samples; cut it first")
+    return _placed(np.asarray(rows, dtype=np.float64) * scale, leads, rate, path.name)

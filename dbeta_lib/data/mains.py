@@ -1,0 +1,49 @@
+"""Hum of the mains: power in a narrow band that is there all the time and stands out.
+
+Each second is projected on cosine and sine of 50 and 60 Hz under a Hann window (about 2 Hz to each
+side: Goertzel's sum). The median over the seconds leaves out what comes in bursts, as QRS does; a
+band four Hz beside it says what is there anyway.
+"""
+
+import functools
+
+import numpy as np
+
+from dbeta_lib.data.beats import middle
+
+HZ = (50, 60)
+_BESIDE = 4
+_STANDS_OUT = 5  # times the power of the bands beside; without hum at most 1.6 in PTB-XL
+
+
+def hum(ecg: np.ndarray, sampling_rate: float) -> dict[int, np.ndarray]:
+    """Power of the hum by lead, mV^2 `[leads]`, 0 where it does not stand out, by its frequency.
+
+    ecg: float mV `[leads, T]` without NaN. A frequency that the rate cannot show is not there.
+    """
+    shown = [hz for hz in HZ if _can_show(hz, sampling_rate)]
+    second = round(sampling_rate)
+    if not shown or ecg.shape[1] < second:
+        return {}
+    seconds = ecg[:, : ecg.shape[1] // second * second].reshape(len(ecg), -1, second)
+    parts = (seconds @ _basis(second, sampling_rate)) ** 2
+    power = middle((parts[:, :, ::2] + parts[:, :, 1::2]) / 2, 1)
+    found = {}
+    for i, hz in enumerate(shown):
+        at, below, above = power[:, 3 * i : 3 * i + 3].T
+        found[hz] = np.where(at > _STANDS_OUT * np.maximum(below, above), at, 0.0)
+    return found
+
+
+def _can_show(hz: float, sampling_rate: float) -> bool:
+    return sampling_rate > 2 * (hz + _BESIDE + 2)
+
+
+@functools.lru_cache(maxsize=8)
+def _basis(samples: int, sampling_rate: float) -> np.ndarray:
+    """float `[samples, 6 n]`: cosine and sine of each frequency, of that below and that above."""
+    offsets = (0, -_BESIDE, _BESIDE)
+    bands = [hz + offset for hz in HZ if _can_show(hz, sampling_rate) for offset in offsets]
+    time = 2 * np.pi * np.arange(samples) / sampling_rate
+    window = np.hanning(samples) * 2 / np.hanning(samples).sum()
+    return np.array([window * wave(f * time) for f in bands for wave in (np.cos, np.sin)]).T
