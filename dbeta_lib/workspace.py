@@ -52,6 +52,9 @@ class Workspace:
     patients: int = 60  # of the synthetic cohort
     report_text: str = "published"  # of PTB-XL: "published" | "scp"
     seed: int = 0
+    # What pre-training reads, and how often a record of each is seen: {"ptb-xl": 1, "csn": 0.5};
+    # empty: the dataset alone.
+    stores: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self):
         self.out = Path(self.out)
@@ -100,21 +103,19 @@ class Workspace:
         self._stores[name] = ensure_store(name, self.data.get(name), dest, **options)
         return self._stores[name]
 
-    def training_store(self, weights: dict[str, float] | None = None) -> SignalStore | JoinedStore:
-        """What pre-training reads: the workspace's store, or several joined.
-
-        weights: {"ptb-xl": 1, "cpsc2018": 0.5}: datasets and how often a record of each is seen.
-        """
-        if not weights:
+    @cached_property
+    def training_store(self) -> SignalStore | JoinedStore:
+        """What pre-training reads: the workspace's store, or those of `stores` joined."""
+        if not self.stores:
             return self.store
-        return JoinedStore([self.store_of(n) for n in weights], [*weights.values()], self.seed)
+        return JoinedStore(
+            [self.store_of(name) for name in self.stores], [*self.stores.values()], self.seed
+        )
 
-    def negatives(
-        self, embedder: str = "tfidf", k: int = 64, store: SignalStore | JoinedStore | None = None
-    ) -> NegativeTable:
+    def negatives(self, embedder: str = "tfidf", k: int = 64) -> NegativeTable:
         """The table of farthest reports: by TF-IDF, or by a text encoder's name or folder."""
         chosen = TfidfEmbedder() if embedder == "tfidf" else HubEmbedder(embedder)
-        return ensure_table(store or self.store, embedder=chosen, k=k)
+        return ensure_table(self.training_store, embedder=chosen, k=k)
 
     def config(self, preset: str, switches: str, **overrides: Any) -> DBetaConfig:
         """A preset at this store's rate."""
@@ -126,16 +127,13 @@ class Workspace:
             )
         return config
 
-    def pretrain(
-        self, model: DBeta, folder: Path | None = None,
-        store: SignalStore | JoinedStore | None = None, **settings: Any,
-    ) -> Summary:  # fmt: skip
+    def pretrain(self, model: DBeta, folder: Path | None = None, **settings: Any) -> Summary:
         """Train `model` in `run` (or `folder`): a killed run goes on, a finished one is reused.
 
-        A run with other settings or data makes way, said aloud. store: the workspace's by default.
-        `settings` as in `PretrainConfig`, and `negatives`.
+        A run with other settings or data makes way, said aloud. `settings` as in `PretrainConfig`,
+        and `negatives`.
         """
-        store, folder = store or self.store, folder or self.run
+        store, folder = self.training_store, folder or self.run
         settings = {"seed": self.seed, **settings}
         try:
             return pretrain(model, store, folder, resume=True, **settings)
@@ -151,27 +149,20 @@ class Workspace:
             f"{self.run}: no model pre-trained on this store yet (notebook 03 leaves one); "
             f"one of {SMALLEST_RUN['steps']} steps serves here, enough to show, not to believe"
         )
-        model = build_model(self.config("mini", "recommended"), self.store, self.seed)
+        model = build_model(self.config("mini", "recommended"), self.training_store, self.seed)
         self.pretrain(model, self.smallest, **SMALLEST_RUN)
         return model.eval()
 
     @property
     def has_model(self) -> bool:
-        """Whether notebook 03 has left a model that was trained on this very store, or with it."""
-        path = self.run / "summary.json"
-        if not path.is_file():
-            return False
-        return self.store.fingerprint in [
-            f for _, f in Summary.open(path).identity.get("stores", [])
-        ]
+        """Whether notebook 03 has left a model that was trained on this very training store."""
+        path, wanted = self.run / "summary.json", self.training_store.fingerprint
+        return path.is_file() and Summary.open(path).identity["store"] == wanted
 
     def pretrained_on(self) -> list[tuple[SignalStore, np.ndarray]]:
-        """The stores that the model's pre-training read, each with its training rows.
-
-        Raises UsageError when the folder of one of them is not given.
-        """
-        stores = [self.store_of(name) for name, _ in self.summary.identity["stores"]]
-        return [(store, store.rows("train")) for store in stores]
+        """The stores that pre-training reads, each with its training rows."""
+        read = getattr(self.training_store, "stores", [self.store])
+        return [(store, store.rows("train")) for store in read]
 
     @property
     def summary(self) -> Summary:

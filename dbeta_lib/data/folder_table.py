@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from dbeta_lib.data.formats import MAX_BYTES, SUFFIXES
+from dbeta_lib.data.formats import MAX_BYTES, SUFFIXES, read_csv
 from dbeta_lib.data.reports import detect_language, normalise_report
 from dbeta_lib.data.store import SPLITS, UNUSED
 from dbeta_lib.errors import DBetaError, nearest
@@ -49,7 +49,6 @@ def read_table(path: Path) -> Table:
     ids = frame.pop("record").map(_record_id)
     _require(path, ids != "", ids, "names no record")
     _require(path, ~ids.duplicated(), ids, "is a record that stands there twice")
-    frame.index = pd.Index(ids, name="record_id")
     known = pd.DataFrame({c: frame.pop(c) for c in _KNOWN if c in frame}, index=frame.index)
     labels = [c for c in frame if frame[c].isin(_LABEL).any()]
     for column in labels:
@@ -57,7 +56,8 @@ def read_table(path: Path) -> Table:
         _require(path, frame[column].isin(_LABEL), frame[column], said)
     numbers = {c: frame.pop(c).map(_LABEL).astype(np.int8) for c in labels}
     records = pd.concat([_checked(path, known), frame], axis=1)
-    return Table(records, pd.DataFrame(numbers, index=frame.index))
+    index = pd.Index(ids, name="record_id")
+    return Table(records.set_axis(index), pd.DataFrame(numbers, index=frame.index).set_axis(index))
 
 
 def _checked(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -96,23 +96,23 @@ def _by_patient(frame: pd.DataFrame) -> pd.Series:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """All text; "," or ";" or a tab between columns, as the first line has most of."""
+    """All text, index = line of the file; empty lines are left out."""
     if path.is_symlink() or not path.is_file():
         raise DBetaError(f"{path} is no file; name the table of the recordings")
     if path.stat().st_size > MAX_BYTES:
         raise DBetaError(f"{path} is larger than {MAX_BYTES >> 20} MiB; is it the table")
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            first = file.readline(65536)
-        frame = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False,
-            sep=max(",;\t", key=first.count), skip_blank_lines=False, on_bad_lines="error",
-        )  # fmt: skip
+        frame = read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         said = str(error).partition("\n")[0][:200]
         raise DBetaError(f"{path} is no table in UTF-8 ({said}); save it as CSV again") from error
     frame.columns = [column.strip() for column in frame.columns]
-    return frame.apply(lambda column: column.str.strip())
+    nameless = [c for c in frame if c.startswith("Unnamed:") and (frame[c] == "").all()]
+    frame = frame.drop(columns=nameless)  # commas at the lines' ends
+    within = sum(frame[column].str.count("\n") for column in frame)  # a report may have lines
+    frame.index = 2 + np.arange(len(frame)) + np.cumsum(within) - within
+    frame = frame.apply(lambda column: column.str.strip())
+    return frame[(frame != "").any(axis=1)]
 
 
 def _record_id(name: str) -> str:
@@ -127,4 +127,4 @@ def _require(path: Path, good: pd.Series, values: pd.Series, what: str) -> None:
     if not good.all():
         row = int(np.argmin(good.to_numpy()))
         value = str(values.iloc[row])[:40]
-        raise DBetaError(f"{path}, line {row + 2}: '{value}' {what}; correct the line")
+        raise DBetaError(f"{path}, line {good.index[row]}: '{value}' {what}; correct the line")

@@ -170,20 +170,32 @@ def _known(rate: float | None, name: str) -> float:
     return rate
 
 
-def _read_numbers(path: Path) -> pd.DataFrame:
-    """The table, float64; "," or ";" or a tab between columns, as the first line has most of."""
+def read_csv(path: Path, **options) -> pd.DataFrame:
+    """pandas' `read_csv` of a UTF-8 file with ",", ";" or tabs, as its first line has most of.
+
+    Raises ValueError or OSError, also for a line that is too long, of which pandas only warns.
+    """
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        first, second = file.readline(65536), file.readline(65536)
+    separator = max(",;\t", key=first.count)
+    if separator != "," and "," in second:
+        options = {"decimal": ","} | options
     try:
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            first, second = file.readline(4096), file.readline(4096)
-        separator = max(",;\t", key=first.count)
-        decimal = "," if separator != "," and "," in second else "."
-        with warnings.catch_warnings():  # of a line that is too long pandas only warns
+        with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                path, sep=separator, decimal=decimal, encoding="utf-8-sig", index_col=False,
-                encoding_errors="replace", skipinitialspace=True, low_memory=False,
+            return pd.read_csv(
+                path, sep=separator, encoding="utf-8-sig", index_col=False, low_memory=False,
+                **options,
             )  # fmt: skip
-    except (ValueError, OSError, OverflowError, pd.errors.ParserWarning) as error:
+    except (pd.errors.ParserWarning, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_numbers(path: Path) -> pd.DataFrame:
+    """The table of numbers, float64 or int64; text only in columns that are no signals."""
+    try:
+        frame = read_csv(path, encoding_errors="replace", skipinitialspace=True)
+    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise Rejected("unreadable", f"{path.name}: {_first_line(error)}") from None
     frame.columns = ["" if str(c).startswith("Unnamed:") else str(c) for c in frame.columns]
     if not any(map(parse_label, frame.columns)):

@@ -1,7 +1,7 @@
 """What may be wrong with one recording, found fast enough for every record of a preparation.
 
 Each check is a rule with a published or a physical reason, conservative on purpose: on the 2,000
-PTB-XL records that they were measured with, at most two in a hundred meet one that `spoils`. A
+PTB-XL records that they were measured with, about two in a hundred meet one that `spoils`. A
 finding is a hint to look at the recording, never a diagnosis: a rare heart may break a rule too.
 """
 
@@ -26,14 +26,15 @@ _IN_OTHER_COLUMNS = ("length", "gaps")
 # Median over leads of the excursion within a second, mV: 0.24 to 3.4 in PTB-XL. Microvolts taken
 # for millivolts give 240 and more, counts of the usual 200 to 1000 per mV 48 and more.
 MIN_SWING, MAX_SWING = 0.05, 10.0
-_FLAT = 0.002  # of the largest excursion; a connected lead moves by more, if only by noise
+_FLAT = 0.002  # of a usual lead's excursion; a connected lead moves by more, if only by noise
 _MAINS_RMS = 0.02  # mV
-# Lead I from V1 to V6 by least squares over the mean beats of 1,000 records of PTB-XL. That the
+# Lead I from V1 to V6 by least squares over the median beats of 1,000 records of PTB-XL. That the
 # chest leads foretell a limb lead, and contradict it when electrodes are exchanged, is the method
 # of Kors and van Herpen, Am. J. Cardiol. 88, 396 (2001).
 _ONE_FROM_CHEST = np.array([-0.525, 0.211, 0.037, -0.077, 0.124, 0.232])
 _MOST_OPPOSITE = -0.4  # correlation; reversed arms -0.4 and below in 97 %, real ones in 0.2 %
-# Which way the fast part of each lead points in nearly every heart; 0 = either way.
+# Which way the fast part of each lead points in most hearts, and how surely: weights of a logistic
+# regression, upside down or not, on 1,000 records of PTB-XL. Of the other 1,000, 88 % are found.
 _POINTS = np.array([0.6, 0.3, -0.2, -0.3, 0.6, 0.1, -0.4, -0.5, -0.2, 0.2, 0.6, 0.7])
 _UPSIDE_DOWN = -2.3
 # Medians of PTB-XL: heart rate, spread and T peak, which a wrong rate stretches all together.
@@ -82,7 +83,7 @@ def examine(
     if length < MIN_SECONDS or not present.any():
         return [f for f in findings if f]
     missing = ~np.isfinite(ecg)
-    gaps = missing.mean(axis=1) * present
+    gaps = missing.mean(axis=1) * present if missing.any() else np.zeros(len(ecg))
     ecg = _without_gaps(ecg, present, missing)
     top, bottom = ecg.max(axis=1), ecg.min(axis=1)
     moving = present & (top - bottom > _FLAT * _typical(top - bottom)) & (gaps <= MAX_GAP)

@@ -180,12 +180,18 @@ def test_numpy_rows_are_the_leads_named(tmp_path, make_beats):
         ({"unit": "furlong"}, "unknown unit"),
         ({"limits": (1, 1.0000001)}, "unknown unit"),
         ({"kind": "EDF+D"}, "unreadable"),
-        ({"records": 99}, "truncated"),
+        ({"records": 11}, "truncated"),
         ({"records": 0}, "truncated"),
     ],
 )
 def test_an_edf_file_that_cannot_be_used_is_refused(tmp_path, make_beats, options, reason):
     assert refused(write_edf(tmp_path / "rec.edf", make_beats(0), **options)) == reason
+
+
+def test_an_edf_file_of_annotations_alone_is_refused(tmp_path, make_beats):
+    path = write_edf(tmp_path / "rec.edf", make_beats(0), labels=["EDF Annotations"] * 12)
+    with pytest.raises(Rejected, match="holds annotations alone"):
+        read_recording(path)
 
 
 @pytest.mark.parametrize("keep", [1, 100, 300, 4000])
