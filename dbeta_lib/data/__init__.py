@@ -9,8 +9,9 @@ from typing import Any
 
 from dbeta_lib.data import merl_splits
 from dbeta_lib.data.prepare import merge, write_store
+from dbeta_lib.data.signals import SECONDS
 from dbeta_lib.data.store import SignalStore
-from dbeta_lib.data.windows import SECONDS, check_window
+from dbeta_lib.data.windows import check_window
 from dbeta_lib.data.writer import finish_interrupted
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 from dbeta_lib.files import sha256_bytes
@@ -28,6 +29,7 @@ DATASETS = {
     "csn": "dbeta_lib.data.csn",
     "code-test": "dbeta_lib.data.code_test",
     "cinc2021": "dbeta_lib.data.cinc2021",
+    "folder": "dbeta_lib.data.folder",
 }
 _COMMON = {"window": "first", "keep_seconds": SECONDS, "splits": ""}  # options of every folder
 

@@ -48,8 +48,8 @@ def middle(values: np.ndarray, axis: int) -> np.ndarray:
     return np.partition(values, half, axis=axis).take(half, axis=axis)
 
 
-def find_beats(ecg: np.ndarray, sampling_rate: float) -> Beats | None:
-    """Beats of a recording after `slow_down`; None when there are fewer than three.
+def median_beat(ecg: np.ndarray, sampling_rate: float) -> Beats | None:
+    """The median beat of a recording after `slow_down`; None when there are fewer than three.
 
     ecg: float `[12, T]`, without NaN, each lead around 0; leads not to be looked at are zeros.
     """

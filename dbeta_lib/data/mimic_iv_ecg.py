@@ -19,9 +19,9 @@ import pandas as pd
 
 from dbeta_lib.data.plan import Plan
 from dbeta_lib.data.reports import join_statements, normalise_report
+from dbeta_lib.data.signals import SECONDS
 from dbeta_lib.data.splits import split_by_patient
 from dbeta_lib.data.wfdb_read import read_wfdb
-from dbeta_lib.data.windows import SECONDS
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.files import sha256_bytes, sha256_file
 

@@ -14,10 +14,10 @@ import pandas as pd
 
 from dbeta_lib.data.plan import Plan
 from dbeta_lib.data.pool import ordered_map
-from dbeta_lib.data.signals import Record, Rejected, Signal
+from dbeta_lib.data.signals import SECONDS, Record, Rejected, Signal
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.wfdb_read import Recording
-from dbeta_lib.data.windows import SECONDS, cut
+from dbeta_lib.data.windows import cut
 from dbeta_lib.data.writer import StoreWriter
 from dbeta_lib.errors import DBetaError, UsageError
 

@@ -19,8 +19,8 @@ import pandas as pd
 from dbeta_lib.data import ptb_xl_tables as tables
 from dbeta_lib.data.plan import Plan
 from dbeta_lib.data.reports import detect_language, join_statements, normalise_report, repair_ptb_xl
+from dbeta_lib.data.signals import SECONDS
 from dbeta_lib.data.wfdb_read import read_wfdb
-from dbeta_lib.data.windows import SECONDS
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 from dbeta_lib.files import sha256_bytes, sha256_file
 

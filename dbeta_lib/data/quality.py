@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dbeta_lib.data.beats import Beats, find_beats, middle, slow_down
+from dbeta_lib.data.beats import Beats, median_beat, middle, slow_down
 from dbeta_lib.data.checks import LIMB, find_swapped_leads
 from dbeta_lib.data.mains import hum
-from dbeta_lib.data.signals import MAX_GAP
+from dbeta_lib.data.signals import MAX_GAP, MIN_SECONDS, SECONDS
 from dbeta_lib.data.wfdb_header import Header
-from dbeta_lib.data.windows import MIN_SECONDS, SECONDS
 from dbeta_lib.leads import LEADS
 
 NAMES = (
@@ -94,7 +93,7 @@ def examine(
     findings += [_gaps(gaps), _flat(present & ~moving & (gaps <= MAX_GAP))]
     if moving.any():
         gain = _gain(slow, moving, rate, header)
-        beats = find_beats(slow, rate)
+        beats = median_beat(slow, rate)
         limb = _limb_leads(slow, moving, missing if gaps.any() else None, sampling_rate)
         findings += [
             gain,

@@ -18,6 +18,8 @@ from scipy.signal import resample_poly
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.leads import LEADS
 
+SECONDS = 10  # of a window
+MIN_SECONDS = 1.0  # of a recording; less holds no whole beat
 MAX_GAP = 0.05  # share of a lead's samples that may be NaN and are interpolated
 MAX_MV = 32.767  # largest amplitude that int16 holds at 1 uV per step
 # Median excursion of the leads that are not flat within one tenth of the recording (one second of

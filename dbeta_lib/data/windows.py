@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from dbeta_lib.data.signals import Rejected, Signal, resample, to_signal
+from dbeta_lib.data import quality
+from dbeta_lib.data.signals import MIN_SECONDS, SECONDS, Rejected, Signal, resample, to_signal
 from dbeta_lib.data.wfdb_read import Recording
 from dbeta_lib.errors import UsageError, nearest
 
-SECONDS = 10
 WINDOWS = ("first", "centre", "all")
-MIN_SECONDS = 1.0  # less holds no whole beat
 
 
 def check_window(window: str, keep_seconds: float) -> None:
@@ -49,13 +48,19 @@ def cut(
 def _window(
     recording: Recording, start: int, part: int, hz: int, is_one_of_many: bool, index: int
 ) -> Signal | Rejected:
-    ecg = recording.ecg[:, start : start + part]
+    ecg, rate, mask = (
+        recording.ecg[:, start : start + part],
+        recording.sampling_rate,
+        recording.lead_mask,
+    )
     try:
-        signal = to_signal(resample(ecg, recording.sampling_rate, hz), recording.lead_mask)
+        signal = to_signal(resample(ecg, rate, hz), mask)
     except Rejected as reason:
         where = f"window {index}: " if is_one_of_many else ""
         return Rejected(reason.reason, where + reason.detail)
-    return pad(signal, SECONDS * hz)
+    # Looked at as recorded: resampling hides clipping and hum.
+    findings = quality.flags(ecg, mask, rate)
+    return pad(signal.replace(findings=findings), SECONDS * hz)
 
 
 def pad(signal: Signal, samples: int) -> Signal:

@@ -111,7 +111,7 @@ def test_nothing_is_said_of_a_usual_heart(rate, beats_a_minute):
 @pytest.mark.parametrize("beats_a_minute", [45, 75, 130])
 def test_the_heart_rate_is_that_of_the_beats(rate, beats_a_minute):
     slow, slow_rate = beats.slow_down(heart(rate, beats_a_minute=beats_a_minute), rate)
-    found = beats.find_beats(slow - slow.mean(axis=1, keepdims=True), slow_rate)
+    found = beats.median_beat(slow - slow.mean(axis=1, keepdims=True), slow_rate)
     assert found.heart_rate == pytest.approx(beats_a_minute, rel=0.03)
     assert abs(found.count - beats_a_minute / 6) <= 1.5
 

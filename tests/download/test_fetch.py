@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,7 +13,7 @@ from dbeta_lib.download import fetch
 from dbeta_lib.download.fetch import Fetcher, Interrupted
 from dbeta_lib.errors import DBetaError
 
-BODY = os.urandom(600_000)
+BODY = random.Random(1).randbytes(600_000)
 SHA = hashlib.sha256(BODY).hexdigest()
 
 
