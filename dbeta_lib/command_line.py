@@ -267,8 +267,11 @@ def _setting(text: str, selected: list[Notebook], notebooks: list[Notebook]) -> 
 def _check_data_sets(
     selected: list[Notebook], parameters: dict[str, dict], profile: str, data: dict[str, str]
 ) -> None:
-    """A notebook's `dataset` must be one that the kit knows and, if real, whose folder is given."""
-    wanted = {(n.parameters | parameters[n.name]).get("dataset") for n in selected} - {None}
+    """`dataset` and all of `stores` must be known and, where they are real, their folder given."""
+    wanted = set()
+    for notebook in selected:
+        found = notebook.parameters | parameters[notebook.name]
+        wanted |= {found.get("dataset"), *found.get("stores", {})} - {None}
     for name in sorted(wanted):
         known = dataset_names()
         if name not in known:

@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 from dbeta_lib.errors import DBetaError, UsageError
 
 _YAML_LINE = re.compile(
-    r"""([A-Za-z_]\w*):[ \t]+("(?:[^"\\]|\\.)*"|\[[^#]*\]|[^"'#\[\]{}]+?)[ \t]*([ \t]\#.*)?"""
+    r"""([A-Za-z_]\w*):[ \t]+("(?:[^"\\]|\\.)*"|\[[^#]*\]|\{("\w[\w-]*":[ ][^#{}\[\]]*)?\}|"""
+    r"""[^"'#\[\]{}]+?)[ \t]*([ \t]\#.*)?"""
 )
 _YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none"}
 _KINDS = {
@@ -90,7 +91,8 @@ def _assignments(source: str) -> dict[str, Any]:
 def read_profile(path: Path) -> dict[str, Any]:
     """A profile: flat `key: value` lines, the part of YAML that reads the same everywhere.
 
-    A value is a number, true, false, null, a "quoted" or plain text, or a [list] of these.
+    A value is a number, true, false, null, a "quoted" or plain text, a [list] of these, or a
+    {"mapping": 1} of quoted names to them.
     Raises DBetaError naming the line for anything else.
     """
     values = {}

@@ -149,6 +149,8 @@ def test_prose_and_checks(path):
 @pytest.mark.parametrize("profile", ["smoke", "demo", "paper", "ptbxl"])
 def test_every_profile_fits_the_notebooks(profile, tmp_path):
     # Real data sets need a folder on the command line; any will do for reading names and types.
-    arguments = ["--profile", profile, "--data", f"ptb-xl={tmp_path}", "--out", str(tmp_path / "o")]
+    arguments = ["--profile", profile, "--out", str(tmp_path / "o")]
+    for name in ("ptb-xl", "mimic-iv-ecg"):
+        arguments += ["--data", f"{name}={tmp_path}"]
     asked = plan(arguments)
     assert {n.name for n in asked.selected} == {p.stem for p in NUMBERED}

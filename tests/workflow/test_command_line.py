@@ -140,6 +140,17 @@ def test_a_real_data_set_needs_its_folder(three, tmp_path):
         plan(three.arguments("--set", "dataset=ptbxl"))
 
 
+def test_every_data_set_that_pre_training_joins_needs_its_folder(three, tmp_path):
+    three.write("03_run", parameters="stores = {}\ndata = {}")
+    three.profile('stores: {"synthetic": 1, "csn": 0.5}\n')
+    with pytest.raises(UsageError, match="give --data csn=DIR"):
+        plan(three.arguments())
+    assert plan(three.arguments("--data", f"csn={tmp_path}")).parameters["03_run"]["stores"]
+    three.profile('stores: {"ptbxl": 1}\n')
+    with pytest.raises(UsageError, match="'ptbxl' is no data set of the kit; did you mean"):
+        plan(three.arguments())
+
+
 @pytest.mark.parametrize(
     ("options", "names"),
     [
