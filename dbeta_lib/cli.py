@@ -37,6 +37,9 @@ def doctor(
         Path | None, typer.Argument(help="A recording, or a folder of them: FILE|DIR.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the page on the ECGs there too.")] = None,
+    rate: Annotated[float, typer.Option(min=0, help="Hz of CSV and NumPy files.")] = 0,
+    leads: Annotated[str, typer.Option(help="Leads of NumPy files, as I,II,V2.")] = "",
+    units: Annotated[str, typer.Option(help="Units of CSV and NumPy files.")] = "mV",
     limit: Annotated[int, typer.Option(min=1, help="Most recordings looked at.")] = 1000,
     disk: Annotated[Path, typer.Option(help="Where products will go: its disk.")] = Path("."),
 ) -> None:
@@ -48,7 +51,8 @@ def doctor(
     Example: dbeta doctor ~/my-ecgs --html doctor.html
     """
     if ecgs is not None:
-        _examine_ecgs(ecgs, limit, html)
+        files = {"file_rate": rate, "file_leads": leads, "file_units": units}
+        _examine_ecgs(ecgs, html, limit=limit, **files)
         return
     from dbeta_lib.doctor import examine
 
@@ -62,13 +66,13 @@ def doctor(
         )
 
 
-def _examine_ecgs(path: Path, limit: int, html: Path | None) -> None:
+def _examine_ecgs(path: Path, html: Path | None, **options) -> None:
     from dbeta_lib.ecg_doctor import examine
     from dbeta_lib.files import atomic_write
 
     if not path.exists():
         raise UsageError(f"{path} is not there; name a recording or a folder of them")
-    report = examine(path, limit=limit)
+    report = examine(path, **options)
     typer.echo(report.text())
     if html:
         with atomic_write(html) as partial:

@@ -31,7 +31,8 @@ def prepare(
     """Turn a dataset, as it was downloaded, into a signal store.
 
     Datasets: synthetic, ptb-xl, mimic-iv-ecg, cpsc2018, csn, cinc2021, code-test, and folder for
-    recordings of your own. A store that stands and is unchanged is used as it is.
+    recordings of your own. A store that stands and is unchanged is used as it is. DEST.html tells
+    what is in it.
 
     Example: dbeta prepare ptb-xl ~/ptb-xl-1.0.3 stores/ptb-xl --hz 100
     """
@@ -46,15 +47,23 @@ def prepare(
     if merge:
         if shard:
             raise UsageError("--shard prepares a part, --merge puts parts together: give one")
-        data.merge(dest, merge)
+        _tell(data.merge(dest, merge))
         return
-    options = dict(setting(text, _own_options(module)) for text in settings or [])
+    known = _own_options(module) | ({"keep_seconds": 10.0} if wanted == 2 else {})
+    options = dict(setting(text, known) for text in settings or [])
     if wanted == 2:
         options |= {"window": window, "splits": splits}
     if shard:
         data.prepare(name, source, dest, hz, workers=workers, shard=_shard(shard), **options)
-    else:
-        data.ensure_store(name, source, dest, workers=workers, sampling_rate=hz, **options)
+        return
+    _tell(data.ensure_store(name, source, dest, workers=workers, sampling_rate=hz, **options))
+
+
+def _tell(store) -> None:
+    """Leave a page on the store beside it; the counts stay what is printed last."""
+    from dbeta_lib.reporting import data_report
+
+    data_report.write(store, store.path.with_name(f"{store.path.name}.html"))
 
 
 def _own_options(module) -> dict:

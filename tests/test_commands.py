@@ -54,6 +54,7 @@ def test_a_preparation_tells_its_counts_once(tmp_path, capsys):
     out = capsys.readouterr().out
     assert out.count("30 rows of 10 patients") == 1
     assert out.rstrip().endswith("set aside: 0")
+    assert "30 rows" in (tmp_path / "s.html").read_text()
 
 
 def test_set_reaches_the_model_and_the_run(run):

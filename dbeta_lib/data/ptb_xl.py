@@ -39,12 +39,15 @@ def plan(
     *,
     sampling_rate: int = 100,
     report: str = "published",
-    min_likelihood: float = 0,
+    translations: str = "",
+    min_likelihood: float = 0.0,
 ) -> Plan:
     """What PTB-XL's folder `source` holds.
 
     sampling_rate: Hz; 100 and 500 as published, others by polyphase resampling from 500 Hz where
     records500/ is there. report: "published", or "scp" for the SCP statements' English text.
+    translations: a CSV (ecg_id, report) of English texts, read by the model in place of the
+    published ones, which stay beside; a record that is not in it keeps its own text and language.
     min_likelihood: percent; 0 = any, 50 = the stricter convention of the literature, which counts
     in the tasks super and sub alone: statements of form and rhythm are published with 0.
     Raises DBetaError naming the file and remedy, UsageError for a wrong option.
@@ -52,18 +55,21 @@ def plan(
     source = Path(source)
     if report not in REPORTS:
         raise UsageError(f"report='{report}' is no choice{nearest(report, REPORTS)}")
+    if translations and report == "scp":
+        raise UsageError("report='scp' is English already; leave the translations away")
     if not 0 <= min_likelihood <= 100:
         raise UsageError(f"min_likelihood={min_likelihood}: give percent, 0 to 100")
     rate, names = _choose_folder(source, sampling_rate)
     records = tables.read_records(source / "ptbxl_database.csv")
     statements = tables.read_statements(source / "scp_statements.csv")
     tables.check_codes(records, statements, source / "scp_statements.csv")
-    rows = [_row(row, rate, report, statements) for row in records.itertuples(index=False)]
+    english = tables.read_translations(translations, records) if translations else {}
+    rows = [_row(r, rate, report, statements, english) for r in records.itertuples(index=False)]
     return Plan(
         pd.DataFrame(rows),
         functools.partial(read_wfdb, str(source), sampling_rate=rate, samples=SECONDS * rate),
         _version(source),
-        _checksum(source, names),
+        _checksum(source, names, translations),
         {
             task: (
                 tables.labels(records, statements, task, min_likelihood),
@@ -75,9 +81,12 @@ def plan(
     )
 
 
-def source_checksum(source: Path | str, *, sampling_rate: int = 100, **_) -> str:
-    """What `prepare` would read: hash of both tables and of the record files' names and sizes."""
-    return _checksum(Path(source), _choose_folder(Path(source), sampling_rate)[1])
+def source_checksum(
+    source: Path | str, *, sampling_rate: int = 100, translations: str = "", **_
+) -> str:
+    """What `prepare` would read: hash of the tables and of the record files' names and sizes."""
+    names = _choose_folder(Path(source), sampling_rate)[1]
+    return _checksum(Path(source), names, translations)
 
 
 def _version(source: Path) -> str:
@@ -85,8 +94,10 @@ def _version(source: Path) -> str:
     return known or "a part of a version, or none of those known"
 
 
-def _checksum(source: Path, names: list[str]) -> str:
+def _checksum(source: Path, names: list[str], translations: str) -> str:
     parts = [sha256_file(source / name) for name in ("ptbxl_database.csv", "scp_statements.csv")]
+    if translations:
+        parts.append(sha256_file(translations) if Path(translations).is_file() else "missing")
     return sha256_bytes("\n".join(parts + names).encode())
 
 
@@ -134,8 +145,10 @@ def _listing(folder: Path) -> list[str]:
     return found
 
 
-def _row(row, rate: int, report: str, statements: pd.DataFrame) -> dict:
-    if report == "scp":
+def _row(row, rate: int, report: str, statements: pd.DataFrame, english: dict[str, str]) -> dict:
+    if row.ecg_id in english:
+        text, copy, language = row.report, normalise_report(english[row.ecg_id]), "en"
+    elif report == "scp":
         text = join_statements(statements["SCP-ECG Statement Description"][list(row.scp_codes)])
         copy, language = normalise_report(text), "en"
     else:

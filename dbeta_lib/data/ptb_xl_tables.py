@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dbeta_lib.errors import DBetaError
+from dbeta_lib.errors import DBetaError, UsageError
 
 REMEDY = (
     "download PTB-XL again (https://physionet.org/content/ptb-xl/, one of records100/ and "
@@ -71,6 +71,28 @@ def read_statements(path: Path) -> pd.DataFrame:
     if not frame.index.is_unique or frame.empty:
         raise DBetaError(f"{path} lists a code twice, or none; {REMEDY}")
     return frame
+
+
+def read_translations(path: Path | str, records: pd.DataFrame) -> dict[str, str]:
+    """ecg_id -> English report, from a CSV with these columns; empty texts are left out.
+
+    Raises UsageError when the file is not there, DBetaError when it is not such a table.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"there is no file of translations {path}")
+    remedy = "write a CSV with the columns ecg_id and report"
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (ValueError, OSError) as error:
+        raise DBetaError(f"{path} is no CSV ({str(error).splitlines()[0]}); {remedy}") from error
+    if absent := [name for name in ("ecg_id", "report") if name not in frame.columns]:
+        raise DBetaError(f"{path} has no column {', '.join(absent)}; {remedy}")
+    unknown = ~frame["ecg_id"].isin(records["ecg_id"])
+    if frame["ecg_id"].duplicated().any() or unknown.all():
+        raise DBetaError(f"{path} names a record twice, or none of PTB-XL's; {remedy}")
+    told = frame[~unknown & (frame["report"].str.strip() != "")]
+    return dict(zip(told["ecg_id"], told["report"], strict=True))
 
 
 def labels(

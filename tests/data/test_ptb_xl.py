@@ -96,10 +96,56 @@ def test_texts_from_codes_are_named_label_derived(published, tmp_path):
     assert not prepare(published, tmp_path / "t").reports_from_labels
 
 
-def test_any_number_of_workers_gives_the_same_bytes(published, tmp_path, folder_bytes):
+@pytest.mark.parametrize("workers", [2, 4])
+def test_any_number_of_workers_gives_the_same_bytes(published, tmp_path, folder_bytes, workers):
     one = prepare(published, tmp_path / "one")
-    two = prepare(published, tmp_path / "two", workers=2)
-    assert folder_bytes(one.path) == folder_bytes(two.path)
+    more = prepare(published, tmp_path / "more", workers=workers)
+    assert folder_bytes(one.path) == folder_bytes(more.path)
+
+
+def test_translations_take_the_place_of_the_texts_that_they_translate(small, tmp_path):
+    file = tmp_path / "english.csv"
+    file.write_text('ecg_id,report\n1,"Sinus rhythm, normal ECG."\n3,\n999,another release\n')
+    plain = prepare(small, tmp_path / "plain").records
+    store = prepare(small, tmp_path / "s", translations=str(file))
+    records = store.records
+    assert records["text"].iloc[0] == "sinus rhythm, normal ecg." and records["language"][0] == "en"
+    assert records["report"].tolist() == plain["report"].tolist()  # as published, beside
+    assert records["text"].tolist()[1:] == plain["text"].tolist()[1:]
+    assert not store.reports_from_labels
+    changed = data.loader("ptb-xl").source_checksum(small, translations=str(file))
+    assert changed == store.meta["source"]["checksum"]
+    file.write_text("ecg_id,report\n1,other words\n")
+    assert data.loader("ptb-xl").source_checksum(small, translations=str(file)) != changed
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        (None, UsageError, "no file of translations"),
+        ("ecg_id,text\n1,a\n", DBetaError, "no column report"),
+        ("ecg_id,report\n1,a\n1,b\n", DBetaError, "names a record twice"),
+        ("ecg_id,report\n777,a\n", DBetaError, "none of PTB-XL's"),
+    ],
+)
+def test_what_is_no_table_of_translations_is_one_sentence(small, tmp_path, text, error, words):
+    if text is not None:
+        (tmp_path / "e.csv").write_text(text)
+    with pytest.raises(error, match=words):
+        prepare(small, tmp_path / "s", translations=str(tmp_path / "e.csv"))
+
+
+def test_only_likely_codes_count_where_a_likelihood_is_asked_for(small, tmp_path):
+    every, likely = (
+        prepare(small, tmp_path / "a"),
+        prepare(small, tmp_path / "b", min_likelihood=50.0),
+    )
+    assert every.labels("super")["MI"].iloc[1] == 1 and likely.labels("super")["MI"].iloc[1] == 0
+    assert likely.labels("super")["HYP"].iloc[2] == 1  # at 50
+    for task in ("form", "rhythm"):  # published with likelihood 0 throughout
+        assert every.labels(task).equals(likely.labels(task))
+        assert every.convention(task) == likely.convention(task)
+    assert "50 %" in likely.convention("super") and "whatever" in every.convention("super")
 
 
 def test_500_hz_and_what_is_resampled_from_it(tmp_path, make_ptb_xl):

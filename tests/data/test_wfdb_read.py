@@ -166,17 +166,33 @@ def test_a_folder_or_pipe_in_a_file_s_place_is_refused(folder):
     assert refused(folder) == ("unreadable", f"{NAME}.dat is no file")
 
 
+DAMAGE = {
+    "place": st.integers(0, 600),
+    "put": st.one_of(
+        st.binary(max_size=12), st.sampled_from([b"1e308", b"-1", b"\n", b"nan", b"/", b"x"])
+    ),
+    "cut": st.integers(0, 40),
+}
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(**DAMAGE)
+def test_five_thousand_damaged_headers_each_end_in_a_reason_or_a_recording(folder, place, put, cut):
+    check_damage(folder, place, put, cut)
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(
-    place=st.integers(0, 600),
-    put=st.one_of(
-        st.binary(max_size=12), st.sampled_from([b"1e308", b"-1", b"\n", b"nan", b"/", b"x"])
-    ),
-    cut=st.integers(0, 40),
-)
+@given(**DAMAGE)
 def test_a_damaged_header_ends_in_a_reason_or_in_a_sound_recording(folder, place, put, cut):
+    check_damage(folder, place, put, cut)
+
+
+def check_damage(folder, place, put, cut):
     path = folder / f"{NAME}.hea"
     sound = path.read_bytes()
     path.write_bytes(sound[:place] + put + sound[place + cut :])
