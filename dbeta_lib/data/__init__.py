@@ -8,11 +8,11 @@ from types import ModuleType
 from typing import Any
 
 from dbeta_lib.data import merl_splits
+from dbeta_lib.data.placing import finish_interrupted
 from dbeta_lib.data.prepare import merge, write_store
 from dbeta_lib.data.signals import SECONDS
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.windows import check_window
-from dbeta_lib.data.writer import finish_interrupted
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 from dbeta_lib.files import sha256_bytes
 

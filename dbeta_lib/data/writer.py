@@ -1,15 +1,10 @@
 """Building a store: the one writer that every dataset's `prepare` uses.
 
-A store is built in `<dest>.partial` and renamed when its `store.json` is written. Killed at any
-moment, a preparation leaves either the old state or the new one, or the new one a rename away,
-which `finish_interrupted` then does; the rerun empties the partial folder and gives the same bytes.
-A lock on the partial folder, held until it has become the store or is gone, keeps two preparations
-apart; the system drops it when its owner dies.
+A store is built in `<dest>.partial` and renamed when its `store.json` is written (see `placing`); a
+rerun after a kill empties the partial folder and gives the same bytes.
 """
 
 import csv
-import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -21,6 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dbeta_lib.data.placing import (
+    finish_interrupted,
+    lock_folder,
+    partial_of,
+    put_in_place,
+    sentence_of,
+)
 from dbeta_lib.data.reports import normalise_report, report_ids
 from dbeta_lib.data.signals import Record, Rejected
 from dbeta_lib.data.splits import check_disjoint
@@ -33,7 +35,7 @@ from dbeta_lib.data.store import (
     write_table,
 )
 from dbeta_lib.errors import DBetaError
-from dbeta_lib.files import disk_error, write_json
+from dbeta_lib.files import write_json
 from dbeta_lib.leads import LEADS
 
 _COLUMNS = {  # of records.parquet, in this order; `extra` columns follow
@@ -71,7 +73,7 @@ class StoreWriter:
         shard: tuple[int, int] | None = None,
     ):  # fmt: skip
         self.dest = Path(dest)
-        self.partial = _partial(self.dest)
+        self.partial = partial_of(self.dest)
         self._is_placed = False  # True: `partial` has become `dest`; one there now is another's
         self.shape = (len(LEADS), samples)
         self._meta = {
@@ -106,13 +108,13 @@ class StoreWriter:
         try:
             finish_interrupted(self.dest)  # what is emptied below is then no whole store
             self.partial.mkdir(parents=True, exist_ok=True)
-            lock = _lock(self.partial)
+            lock = lock_folder(self.partial)
             for left in self.partial.iterdir():
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             (self.partial / "labels").mkdir()
             return lock
         except OSError as error:
-            raise _sentence(error, self.partial) from error
+            raise sentence_of(error, self.partial) from error
 
     def __enter__(self) -> "StoreWriter":
         return self
@@ -121,7 +123,7 @@ class StoreWriter:
         try:
             self._signals.close()
         except OSError as error:
-            raise _sentence(error, self.dest) from error
+            raise sentence_of(error, self.dest) from error
         finally:
             self._leave()
 
@@ -138,7 +140,7 @@ class StoreWriter:
         try:
             self._signals.write(data)
         except OSError as error:
-            raise _sentence(error, self.dest) from error
+            raise sentence_of(error, self.dest) from error
 
     def add(self, record: Record) -> None:
         """Append one row. `set_aside` is for what has no row."""
@@ -202,7 +204,7 @@ class StoreWriter:
         try:
             return self._finish()
         except OSError as error:
-            raise _sentence(error, self.dest) from error
+            raise sentence_of(error, self.dest) from error
 
     def _finish(self) -> SignalStore:
         records = self._records()
@@ -231,7 +233,7 @@ class StoreWriter:
         self._meta["fingerprint"] = fingerprint(sha256, records, tasks, aside, self._meta)
         write_json(self.partial / "store.json", self._meta)
         self._signals.close()
-        _replace(self.partial, self.dest)
+        put_in_place(self.partial, self.dest)
         self._is_placed = True
         self._leave()
         return SignalStore.open(self.dest)
@@ -268,32 +270,6 @@ class StoreWriter:
             f"'{reason}', the first {example[0]} ({example[2] or 'no more is known'}); "
             "check the data folder"
         )
-
-
-def finish_interrupted(dest: Path | str) -> bool:
-    """Put a store in its place whose preparation was killed before its last rename; whether done.
-
-    Only where nothing stands at `dest` and `<dest>.partial` is a whole store. Whether it is the
-    one wanted is for the caller to check. Raises DBetaError while another process prepares it.
-    """
-    dest = Path(dest)
-    partial = _partial(dest)
-    if dest.exists() or not (partial / "store.json").is_file():
-        return False
-    lock = _lock(partial)
-    try:
-        SignalStore.open(partial)
-    except DBetaError:  # damaged: it is prepared again
-        return False
-    else:
-        _replace(partial, dest)
-        return True
-    finally:
-        os.close(lock)
-
-
-def _partial(dest: Path) -> Path:
-    return dest.with_name(dest.name + ".partial")
 
 
 def _dtype(kind: str) -> Any:
@@ -341,49 +317,3 @@ def _write_csv(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(file, index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _lock(folder: Path) -> int:
-    """Lock a folder for this process. Raises DBetaError when another process holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Renamed or removed between the two calls, it is no longer the folder that was meant.
-        if not os.path.samestat(os.fstat(descriptor), os.stat(folder)):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
-    except OSError as error:
-        os.close(descriptor)
-        raise DBetaError(
-            f"another process is preparing {folder.with_suffix('')}; wait for it or end it"
-        ) from error
-    return descriptor
-
-
-def _replace(partial: Path, dest: Path) -> None:
-    """Put the finished folder in its place; the store that stood there goes."""
-    old = dest.with_name(f".{dest.name}.replaced")
-    shutil.rmtree(old, ignore_errors=True)
-    if dest.exists():
-        os.replace(dest, old)
-    try:
-        os.replace(partial, dest)
-    except BaseException:
-        if old.exists() and not dest.exists():
-            os.replace(old, dest)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    parent = os.open(dest.parent, os.O_RDONLY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
-
-
-def _sentence(error: OSError, path: Path) -> Exception:
-    """A full disk, or a limit on the size of files, in one sentence; any other error as it is."""
-    if error.errno == errno.EFBIG:
-        return DBetaError(
-            f"{path} was not written: the largest file allowed here is too small; raise the limit "
-            "(ulimit -f) or name a folder on another disk"
-        )
-    return disk_error(error, path)

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from dbeta_lib.data import writer as writer_module
+from dbeta_lib.data.placing import finish_interrupted
 from dbeta_lib.data.signals import Record, Rejected, Signal, to_signal
 from dbeta_lib.data.store import SignalStore
-from dbeta_lib.data.writer import StoreWriter, finish_interrupted
+from dbeta_lib.data.writer import StoreWriter
 from dbeta_lib.errors import DBetaError
 
 
@@ -81,7 +82,7 @@ def test_two_preparations_of_one_store_are_kept_apart(tmp_path, fill_writer):
 
 
 def test_the_lock_is_held_until_the_store_is_in_its_place(tmp_path, fill_writer, monkeypatch):
-    rename, refused = writer_module._replace, []
+    rename, refused = writer_module.put_in_place, []
 
     def rename_watched(partial, dest):
         with pytest.raises(DBetaError, match="another process is preparing"):
@@ -89,7 +90,7 @@ def test_the_lock_is_held_until_the_store_is_in_its_place(tmp_path, fill_writer,
         refused.append(dest)
         rename(partial, dest)
 
-    monkeypatch.setattr(writer_module, "_replace", rename_watched)
+    monkeypatch.setattr(writer_module, "put_in_place", rename_watched)
     with open_writer(tmp_path / "s") as writer:
         assert len(fill_writer(writer).close()) == 6
     assert refused == [tmp_path / "s"]
@@ -219,7 +220,8 @@ def killed_at(monkeypatch, name, call):
 
 
 STEPS = [
-    ("write_table", 1), ("write_table", 2), ("_write_csv", 1), ("write_json", 1), ("_replace", 1),
+    ("write_table", 1), ("write_table", 2), ("_write_csv", 1), ("write_json", 1),
+    ("put_in_place", 1),
     ("os.replace", 1), ("os.replace", 2), ("os.replace", 3), ("check_disjoint", 1),
 ]  # fmt: skip
 
@@ -279,7 +281,7 @@ def test_a_store_killed_before_its_last_rename_is_finished_and_never_lost(
 
 def test_only_a_whole_store_that_nobody_writes_is_finished(make_store, tmp_path):
     make_store("s.partial")
-    lock = writer_module._lock(tmp_path / "s.partial")
+    lock = writer_module.lock_folder(tmp_path / "s.partial")
     with pytest.raises(DBetaError, match="another process is preparing"):
         finish_interrupted(tmp_path / "s")
     os.close(lock)
