@@ -1,7 +1,6 @@
 """Checks of one recording: silent on sound ones, and each planted fault found, made and real."""
 
 import functools
-import time
 from pathlib import Path
 
 import numpy as np
@@ -202,16 +201,6 @@ def test_the_input_is_left_as_it_was():
     before = ecg.copy()
     quality.examine(ecg, ALL, 500)
     assert np.array_equal(ecg, before, equal_nan=True)
-
-
-def test_it_is_fast_enough_for_every_record():
-    ecg = heart()
-    took = []
-    for _ in range(20):
-        start = time.process_time()
-        quality.flags(ecg, ALL, 500)
-        took.append(time.process_time() - start)
-    assert min(took) < 0.005  # 0.5 to 1 ms where it was written
 
 
 # ---- real recordings ----
