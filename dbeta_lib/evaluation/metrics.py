@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dbeta_lib.errors import UsageError
+from dbeta_lib.evaluation.challenge import challenge_score  # noqa: F401  (one name for users)
+from dbeta_lib.evaluation.precision import average_precision_per_class, f1_per_class  # noqa: F401
 from dbeta_lib.seeds import rng
 
 BLOCK = 4_000_000  # numbers held at once by the weighted metrics (32 MB each array)
