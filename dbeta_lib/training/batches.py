@@ -28,7 +28,8 @@ class BatchMaker(Dataset):
     store: signals at the config's sampling rate. rows: int `[n]`, rows of the store to draw from;
     those without a report are left out (`left_out` counts them). negatives: what wrong texts are
     drawn from. batch_size: records over all processes; this process makes its slice, `rank` of
-    `world`. purpose: another word gives other draws from the same seed.
+    `world`. purpose: another word gives other draws from the same seed. plain_steps: so many steps
+    at the start show records as they are, neither rolled nor with leads dropped.
     Raises UsageError when the store does not fit the config or holds too few records.
     """
 
@@ -45,6 +46,7 @@ class BatchMaker(Dataset):
         rank: int = 0,
         world: int = 1,
         purpose: str = "train",
+        plain_steps: int = 0,
         progress: bool = False,
     ):
         check_store(store, config)
@@ -55,6 +57,7 @@ class BatchMaker(Dataset):
         _check_sizes(batch_size, world, len(self.rows), store.path)
         self.store, self.config, self.negatives = store, config, negatives
         self.batch_size, self.seed, self.purpose = batch_size, seed, purpose
+        self.plain_steps = plain_steps
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.report_ids = reports[self.rows].astype(np.int64)
         self.present = store.lead_mask()[self.rows]
@@ -148,7 +151,7 @@ class BatchMaker(Dataset):
         ecg = self.store.ecg(self.rows[picked[self.share]])
         length = ecg.shape[2]
         farthest = round(self.config.objective.time_shift * length)
-        if farthest == 0:
+        if farthest == 0 or step < self.plain_steps:
             return ecg
         shifts = self._draw("shift", step).integers(-farthest, farthest + 1, len(picked))
         places = (np.arange(length) - shifts[self.share, None]) % length
@@ -160,6 +163,8 @@ class BatchMaker(Dataset):
         The official code can drop all twelve; such a record would teach nothing.
         """
         present = self.present[picked]
+        if step < self.plain_steps:
+            return present
         chance = self._draw("leads", step).random(present.shape)
         kept = present & (chance >= self.config.objective.lead_dropout)
         none = ~kept.any(axis=1)

@@ -31,7 +31,7 @@ class PretrainConfig:
     # from the gradient under that name. Added to the gradient it stalls training at our sizes.
     optimizer: str = "adamw"  # "adamw" | "adam"
     # ETS makes the tokens of a record alike, and MEM cannot tell them apart again: it comes first.
-    mem_first: int = 0  # steps at the start that train on the MEM loss alone
+    mem_first: int = 0  # steps at the start on the MEM loss alone, of records as they are
     clip_norm: float = 0.0  # largest gradient norm; 0 = not clipped (the paper names none)
     stages: tuple[float, float, float] = (0.1, 0.4, 0.5)  # shares of the steps: up, level, down
     init_scale: float = 0.01  # 0..1, learning rate at the start / peak

@@ -165,6 +165,18 @@ def test_a_record_is_rolled_whole_by_up_to_the_shift_and_every_shift_comes(make,
     assert torch.equal(still[0].lead_mask, moved[0].lead_mask)  # no other draw is moved by it
 
 
+def test_the_first_steps_may_show_records_as_they_are(make, store):
+    maker = make(time_shift=0.5, lead_dropout=0.5, options={"plain_steps": 2})
+    usual = make(time_shift=0.5, lead_dropout=0.5)
+    recorded = torch.from_numpy(store.lead_mask())
+    for step in (0, 1):
+        batch, rows = maker[step], maker.rows[maker.picked(step)]
+        assert torch.equal(batch.ecg, torch.from_numpy(store.ecg(rows)))
+        assert torch.equal(batch.lead_mask, recorded[rows])
+        assert torch.equal(batch.input_ids, usual[step].input_ids)  # texts are as they would be
+    assert same(maker[2], usual[2])
+
+
 def test_processes_shift_their_records_as_one_process_would(make):
     whole = make(time_shift=0.5)[3].ecg
     halves = [make(time_shift=0.5, options={"rank": r, "world": 2})[3].ecg for r in (0, 1)]
