@@ -47,7 +47,9 @@ def prepare(
     if merge:
         if shard:
             raise UsageError("--shard prepares a part, --merge puts parts together: give one")
-        _tell(data.merge(dest, merge))
+        if source is not None and not source.is_dir():
+            raise UsageError(f"{source} is no folder; name the folder of {name}")
+        _tell(data.merge(dest, merge, name=name, options={"sampling_rate": hz, "window": window}))
         return
     known = _own_options(module) | ({"keep_seconds": 10.0} if wanted == 2 else {})
     options = dict(setting(text, known) for text in settings or [])

@@ -15,6 +15,7 @@ import numpy as np
 
 from dbeta_lib.data import folder, formats, quality
 from dbeta_lib.data.folder_table import read_table
+from dbeta_lib.data.lead_names import parse_label
 from dbeta_lib.data.signals import Rejected
 from dbeta_lib.data.wfdb_header import Header
 from dbeta_lib.data.wfdb_read import Recording, read_header
@@ -25,15 +26,19 @@ from dbeta_lib.progress import tqdm
 _INFERRED = ("limb-reversal", "polarity", "rate")  # from how hearts mostly are
 _RARE = 0.05  # each of these is found in under 2 % of PTB-XL, where nothing is wrong
 SHOWN = 3  # examples of a finding
-_REMEDIES = {  # of what cannot be read; the detail beside it names the file
+_EXPORT = "export the recording again"
+_REMEDIES = {  # of what cannot be read, if it is no _EXPORT; the detail beside it names the file
     formats.NO_RECORDING: "leave it, it is set aside; or name the leads in its first line",
     "file missing": "copy the file there, or take its header or line away",
     "truncated": "copy the file again",
-    "wrong sampling rate": "give file_rate in Hz, or correct what the file says",
-    "wrong shape": "cut long recordings; arrays are [leads, samples], file_leads names other rows",
+    "wrong sampling rate": "correct what the file says, or give Hz: `dbeta doctor` --rate 500, "
+    "`dbeta prepare folder` --set file_rate=500",
+    "wrong shape": "cut long recordings; arrays are [leads, samples]; other rows are named by "
+    "`dbeta doctor` --leads I,II, `dbeta prepare folder` --set file_leads=I,II",
     "unknown lead name": "name the leads I II III aVR aVL aVF V1 to V6",
-    "unknown unit": "give V, mV or uV, and in a WFDB header a gain that is not 0",
-    "path refused": "put the file itself there; links are not followed",
+    "unknown unit": "write V, mV or uV, and in a WFDB header a gain that is not 0; where a CSV or "
+    "NumPy file says none: `dbeta doctor` --units uV, `dbeta prepare folder` --set file_units=uV",
+    "path refused": "put the file itself there under a plain name; links are not followed",
 }
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #767676; }
@@ -113,7 +118,7 @@ class Report:
     def _counts(self) -> str:
         if self.looked_at == self.total:
             return _records(self.total)
-        return f"the first {self.looked_at} of {_records(self.total)}; limit allows more"
+        return f"the first {self.looked_at} of {_records(self.total)}; --limit allows more"
 
     def _verdict(self) -> str:
         if self.spoils:
@@ -135,14 +140,17 @@ def examine(
     if limit < 1:
         raise UsageError(f"limit={limit}: give 1 or more")
     options = folder.file_options(file_rate, file_leads, file_units)
-    place, files = _files(path)
+    place, files, refused = _files(path)
     facts, rows = _Facts(), {}
+    for name, reason, detail in refused:  # left out, so nothing is spoilt
+        _add(rows, reason, False, _REMEDIES[reason], _where(name, detail))
     _check_table(place, files, rows)
     bar = tqdm(files[:limit], desc="ECG doctor", delay=2, leave=False, disable=not progress)
     for file, found in _read_all(place, bar, options):
         if isinstance(found, Rejected):
             spoils = found.reason != formats.NO_RECORDING
-            _add(rows, found.reason, spoils, _remedy(found.reason), _where(file, found.detail))
+            remedy = _REMEDIES.get(found.reason, _EXPORT)
+            _add(rows, found.reason, spoils, remedy, _where(file, found.detail))
             continue
         recording, header = found
         facts.add(file, recording, header)
@@ -169,19 +177,15 @@ def _weigh(row: Row, looked_at: int) -> None:
         row.remedy += "; in so few recordings it may be the heart"
 
 
-def _files(path: Path) -> tuple[Path, list[str]]:
-    """The folder, and the recordings in it by their paths below."""
+def _files(path: Path) -> tuple[Path, list[str], folder.Aside]:
+    """The folder, the recordings in it by their paths below, and the links and names refused."""
     if path.is_dir():
-        files = folder.find_recordings(path, folder.table_path(path))
-        if not files:
-            suffixes = ", ".join(formats.SUFFIXES)
-            raise UsageError(f"{path} holds no recording ({suffixes}); name another folder")
-        return path, files
+        return path, *folder.find_recordings(path, folder.table_path(path))
     if path.suffix.lower() in (".dat", ".mat") and path.with_suffix(".hea").is_file():
         path = path.with_suffix(".hea")
     if not path.is_file():
         raise UsageError(f"{path} is not there; name a recording or a folder of them")
-    return path.parent, [path.name]
+    return path.parent, [path.name], []
 
 
 def _read_all(
@@ -209,11 +213,7 @@ def _check_table(place: Path, files: list[str], rows: dict) -> None:
         return
     there = {Path(file).with_suffix("").as_posix() for file in files}
     for name in named.difference(list(there), sort=True):
-        _add(rows, "file missing", True, _remedy("file missing"), f"{path.name} names {name}")
-
-
-def _remedy(reason: str) -> str:
-    return _REMEDIES.get(reason, "export the recording again")
+        _add(rows, "file missing", True, _REMEDIES["file missing"], f"{path.name} names {name}")
 
 
 class _Facts:
@@ -232,7 +232,8 @@ class _Facts:
         self.lengths[f"{ecg.shape[1] / rate:.1f} s"] += 1
         self.leads[tuple(np.flatnonzero(recording.lead_mask))] += 1
         if header:
-            self.units[", ".join(sorted({f"{s.gain:g}/{s.unit}" for s in header.signals}))] += 1
+            gains = {f"{s.gain:g}/{s.unit}" for s in header.signals if parse_label(s.lead)}
+            self.units[", ".join(sorted(gains))] += 1
         uv = np.rint(np.nan_to_num(ecg) * 1000).clip(-(2**31), 2**31 - 1).astype("<i4")
         key = hashlib.blake2b(uv.tobytes(), digest_size=8).hexdigest()
         self.hashes.setdefault(key, []).append(file)

@@ -1,5 +1,7 @@
 """`dbeta doctor FILE|DIR`: what it says of sound folders, of damaged ones, and of hostile names."""
 
+import inspect
+import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from dbeta_lib import ecg_doctor
+from dbeta_lib.data import folder
 from dbeta_lib.errors import UsageError
 from dbeta_lib.leads import LEADS, derive_limb_leads
 
@@ -123,7 +126,8 @@ def test_what_cannot_be_read_is_said_with_its_remedy(sound):
         "unreadable": (1, True), "wrong sampling rate": (1, True), "no recording": (1, False),
     }  # fmt: skip
     assert "broken.edf" in report.text()
-    assert "give file_rate in Hz" in report.text()
+    assert "`dbeta doctor` --rate 500" in report.text()
+    assert "`dbeta prepare folder` --set file_rate=500" in report.text()
     assert found(look(sound, file_rate=100)).keys() == {"unreadable", "no recording"}
 
 
@@ -162,9 +166,39 @@ def test_no_more_than_limit_are_opened_and_it_is_said(sound):
     report = look(sound, limit=2)
     assert report.rows == []
     assert (report.looked_at, report.total) == (2, 3)
-    assert "the first 2 of 3 recordings" in report.text()
+    assert "the first 2 of 3 recordings; --limit allows more" in report.text()
     with pytest.raises(UsageError):
         look(sound, limit=0)
+
+
+def test_remedies_name_only_options_that_the_commands_have():
+    from typer.main import get_command
+
+    from dbeta_lib import cli
+
+    doctor = get_command(cli.app).commands["doctor"]
+    options = {name for parameter in doctor.params for name in parameter.opts}
+    settings = inspect.signature(folder.plan).parameters
+    for remedy in ecg_doctor._REMEDIES.values():
+        assert set(re.findall(r"`dbeta doctor` (--\w+)", remedy)) <= options
+        assert set(re.findall(r"--set (\w+)=", remedy)) <= set(settings)
+        bare = re.sub(r"--set \w+", "", remedy)
+        assert not re.search(r"file_\w+|\blimit\b", bare)
+
+
+def test_links_are_told_but_spoil_nothing(sound):
+    (sound / "again.csv").symlink_to(sound / "1.csv")
+    report = look(sound)
+    assert found(report) == {"path refused": (1, False)}
+    assert "again.csv is a link; links are not followed" in report.text()
+    assert not report.spoils
+
+
+def test_a_header_in_capitals_is_to_be_renamed(sound):
+    (sound / "X.HEA").write_text("X 1 100 1000\n")
+    report = look(sound)
+    assert "rename it to X.hea" in report.text()
+    assert "file missing" not in report.text()
 
 
 def test_nothing_to_look_at_is_wrong_use(tmp_path):

@@ -32,3 +32,13 @@ def test_every_picture_and_local_link_leads_to_a_file():
     targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
     assert targets
     assert [t for t in targets if not (ROOT / t).exists()] == []
+
+
+def test_the_table_of_data_sets_is_that_of_the_download_command():
+    from dbeta_lib.download.catalogue import as_markdown
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = text.split("<!-- data sets: from the download command -->")[1].split(
+        "<!-- data sets end -->"
+    )[0]
+    assert shown.strip() == as_markdown().strip()

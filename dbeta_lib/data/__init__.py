@@ -14,7 +14,7 @@ from dbeta_lib.data.signals import SECONDS
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.windows import check_window
 from dbeta_lib.errors import DBetaError, UsageError, nearest
-from dbeta_lib.files import sha256_bytes
+from dbeta_lib.files import sha256_bytes, sha256_file
 
 __all__ = ["DATASETS", "ensure_store", "loader", "merge", "open_store", "prepare"]
 
@@ -70,6 +70,8 @@ def prepare(
     """
     module = loader(name)
     _check_source(module, name, src)
+    if shard is not None and not (isinstance(shard, tuple | list) and len(shard) == 2):
+        raise UsageError(f"shard={shard!r}: give (i, n), part i of n")
     given = _with_defaults(module, name, {"sampling_rate": hz, **options})
     return _make(module, name, src, dest, given, workers, progress, shard)
 
@@ -124,11 +126,14 @@ def _make(
 
 
 def _recorded(options: dict[str, Any], name: str) -> dict[str, Any]:
-    """What a store keeps of its options: of published splits what they say, not where they lie."""
-    if not options.get("splits"):
-        return options
-    listed = merl_splits.splits_of(options["splits"], name)
-    return options | {"splits": f"MERL's, {sha256_bytes(listed.to_csv().encode())[:12]}"}
+    """What a store keeps of its options: of files named there what they say, not where they lie."""
+    options = dict(options)
+    if options.get("splits"):
+        listed = merl_splits.splits_of(options["splits"], name)
+        options["splits"] = f"MERL's, {sha256_bytes(listed.to_csv().encode())[:12]}"
+    if options.get("translations"):
+        options["translations"] = sha256_file(options["translations"])[:12]
+    return options
 
 
 def _reads_folder(module: ModuleType) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from dbeta_lib.data import snomed
-from dbeta_lib.data.plan import Plan
+from dbeta_lib.data.plan import Plan, labelled
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.wfdb_read import read_wfdb
 from dbeta_lib.errors import DBetaError
@@ -76,7 +76,7 @@ def plan(source: Path | str, *, sampling_rate: int = 500) -> Plan:
         snomed.checksum(source, listing, [source / TABLE]),
         {
             "csn": (exact_labels(acronyms), words),
-            "csn-merl": (merl_labels(acronyms), _MERL),
+            "csn-merl": (labelled(merl_labels(acronyms)), _MERL),
         },
         listing.aside + aside,
     )

@@ -1,9 +1,11 @@
 """A folder of the user's own recordings: WFDB, EDF, CSV or NumPy files, at any depth.
 
-A recording is each `.hea`, `.edf`, `.csv` or `.npy` file but the table; hidden files and links are
-left out. Its record_id is its path below the folder without suffix; where two files share that,
-they are taken for one recording in two formats: the first of the order above is read, the other
-set aside. A table `records.csv` may add reports, patients, splits and labels (`folder_table`).
+A recording is each `.hea`, `.edf`, `.csv` or `.npy` file but the table. Hidden files are left out,
+and so are the kit's own stores: folders with a `store.json`, or named `*.partial` or `*.shards`.
+Links, and names that no table can hold, are set aside. The record_id is the path below the folder
+without suffix; where two files share it, they are taken for one recording in two formats: the first
+of the order above is read, the other set aside. A table `records.csv` may add reports, patients,
+splits and labels (`folder_table`).
 """
 
 import functools
@@ -12,20 +14,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from dbeta_lib.data.folder_table import Table, read_table
+from dbeta_lib.data.folder_table import Table, read_table, unlabelled
 from dbeta_lib.data.formats import SUFFIXES, read_recording, to_mv
-from dbeta_lib.data.plan import Plan
+from dbeta_lib.data.plan import Plan, labelled
 from dbeta_lib.data.wfdb_read import Recording, read_wfdb
-from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.errors import UsageError
 from dbeta_lib.files import sha256_bytes, sha256_file
 from dbeta_lib.leads import canonical
 
-CODE_VERSION = 1  # raised whenever the same input would give another store
+CODE_VERSION = 2  # raised whenever the same input would give another store
 TABLE = "records.csv"
 _SAMPLES = (".dat", ".mat")  # of WFDB records; they count for the checksum
+_STORE = (".partial", ".shards")  # ends of the names of folders in which the kit builds a store
 _CONVENTION = (
-    "as given in the 0/1 columns of {name}; a record without a line there has 0 everywhere"
+    "as given in the 0/1 columns of {name}; records with no line or an empty cell there "
+    "(here {count}) are not labelled and have 0 everywhere"
 )
+Aside = list[tuple[str, str, str]]  # (record, reason, detail)
 
 
 def plan(
@@ -43,23 +48,21 @@ def plan(
     folder, "" = records.csv if it is there. Of CSV and NumPy files: file_rate in Hz (0 = each CSV
     has a column of times), file_leads ("I,II,V1", rows of a .npy; "" = the twelve), file_units
     ("mV", "uV", "V", or counts as "200/mV").
-    Raises UsageError for a wrong option or a folder that is none, DBetaError naming the file, line
-    and remedy for a table that cannot be used, or when the folder holds no recording.
+    Raises UsageError for a wrong option, or a folder that is none or holds no recording, DBetaError
+    naming the file, line and remedy for a table that cannot be used.
     """
     source = Path(source)
     if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, int) or sampling_rate < 50:
         raise UsageError(f"sampling_rate={sampling_rate} Hz: give a whole number, 50 or more")
     options = file_options(file_rate, file_leads, file_units)
     path = table_path(source, table)
-    files = find_recordings(source, path)
-    if not files:
-        raise DBetaError(
-            f"{source} holds no recording ({', '.join(SUFFIXES)}); name another folder"
-        )
+    files, refused = find_recordings(source, path)
     chosen, aside = _one_per_id(files)
+    aside = refused + aside
     given = read_table(path) if path else None
     if given is not None:
-        absent = given.records.index.difference(list(chosen), sort=True)
+        known = [*chosen, *(name for name, _, _ in refused)]
+        absent = given.records.index.difference(known, sort=True)
         aside += [(name, "file missing", f"{path.name} names it") for name in absent]
     return Plan(
         _records(chosen, given),
@@ -79,7 +82,7 @@ def source_checksum(source: Path | str, *, sampling_rate: int = 500, table: str 
 def read(folder: str, options: dict, source: str) -> Recording:
     """One recording, `source` its path below the folder. Raises Rejected."""
     if source.endswith(".hea"):
-        return read_wfdb(folder, source.removesuffix(".hea"))
+        return read_wfdb(folder, source.removesuffix(".hea"), leave_out=True)
     if source.lower().endswith(".edf"):
         return read_recording(Path(folder) / source)
     if source.lower().endswith(".csv"):
@@ -87,28 +90,59 @@ def read(folder: str, options: dict, source: str) -> Recording:
     return read_recording(Path(folder) / source, **options)
 
 
-def find_recordings(folder: Path, table: Path | None = None) -> list[str]:
-    """Paths below the folder of all recordings, sorted. Raises UsageError when it is no folder."""
+def find_recordings(folder: Path, table: Path | None = None) -> tuple[list[str], Aside]:
+    """Paths below the folder of all recordings, sorted, and the links and names that are refused.
+
+    Raises UsageError when it is no folder, or holds no recording.
+    """
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; name the one that holds the recordings")
-    return [name for name, _ in _listing(folder, SUFFIXES) if folder / name != table]
+    if (folder / "store.json").is_file():
+        raise UsageError(f"{folder} is a store, prepared already; name the recordings' own folder")
+    found, aside = _listing(folder, SUFFIXES)
+    files = [name for name, _ in found if folder / name != table]
+    if not files:
+        refused = f" (and {aside[0][2]})" if aside else ""
+        suffixes = ", ".join(SUFFIXES)
+        raise UsageError(f"{folder} holds no recording ({suffixes}){refused}; name another folder")
+    return files, aside
 
 
-def _listing(folder: Path, suffixes: tuple[str, ...]) -> list[tuple[str, int]]:
-    """Path below the folder, and size, of each file with one of the suffixes; links left out."""
-    found = []
-    for place, folders, _ in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        below = Path(place).relative_to(folder)
+def _listing(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[tuple[str, int]], Aside]:
+    """Path below the folder, and size, of each file with one of the suffixes; what is refused."""
+    found, aside = [], []
+    for place, folders, files in os.walk(folder):
+        if "store.json" in files:
+            folders.clear()
+            continue
+        folders[:] = sorted(f for f in folders if f.isprintable() and not _is_left_out(f))
         with os.scandir(place) as entries:
-            found += [
-                ((below / entry.name).as_posix(), entry.stat(follow_symlinks=False).st_size)
-                for entry in entries
-                if entry.name.lower().endswith(suffixes)
-                and not entry.name.startswith(".")
-                and entry.is_file(follow_symlinks=False)
-            ]
-    return sorted(found)
+            for entry in entries:
+                path = (Path(place).relative_to(folder) / entry.name).as_posix()
+                is_folder = os.path.isdir(entry.path)
+                wanted = is_folder or path.lower().endswith(suffixes)
+                if not wanted or _is_left_out(entry.name):
+                    continue
+                if why := _why_refused(entry, path, is_folder):
+                    aside.append(why)
+                elif not is_folder and entry.is_file(follow_symlinks=False):
+                    found.append((path, entry.stat(follow_symlinks=False).st_size))
+    return sorted(found), sorted(aside)
+
+
+def _is_left_out(name: str) -> bool:
+    """Hidden, or where the kit builds a store."""
+    return name.startswith(".") or name.endswith(_STORE)
+
+
+def _why_refused(entry: os.DirEntry, path: str, is_folder: bool) -> tuple[str, str, str] | None:
+    """An entry of `aside` for a link, or a name that is not UTF-8 or would steer a terminal."""
+    name = path if is_folder else Path(path).with_suffix("").as_posix()
+    if not path.isprintable():
+        return ascii(name), "path refused", f"{path!a} is no plain name; rename it"
+    if entry.is_symlink():
+        return name, "path refused", f"{path} is a link; links are not followed"
+    return None
 
 
 def file_options(rate: float, leads: str, units: str) -> dict:
@@ -132,7 +166,7 @@ def table_path(source: Path, table: str = "") -> Path | None:
     return None
 
 
-def _one_per_id(files: list[str]) -> tuple[dict[str, str], list[tuple[str, str, str]]]:
+def _one_per_id(files: list[str]) -> tuple[dict[str, str], Aside]:
     """record_id -> file, and the files set aside because another one has their record_id."""
     chosen: dict[str, str] = {}
     aside = []
@@ -170,9 +204,12 @@ def _tasks(
     if given is None or path is None or given.labels.empty:
         return {}
     labels = given.labels.reindex(given.labels.index.union(ids), fill_value=0)
-    return {"labels": (labels, _CONVENTION.format(name=path.name))}
+    without = unlabelled(given, ids)
+    marks = labelled(labels, ~labels.index.isin(without))
+    return {"labels": (marks, _CONVENTION.format(name=path.name, count=len(without)))}
 
 
 def _checksum(source: Path, table: Path | None) -> str:
-    files = [f"{name} {size}" for name, size in _listing(source, (*SUFFIXES, *_SAMPLES))]
+    found, aside = _listing(source, (*SUFFIXES, *_SAMPLES))
+    files = [f"{name} {size}" for name, size in found] + [f"refused: {why}" for _, _, why in aside]
     return sha256_bytes("\n".join([sha256_file(table) if table else "", *files]).encode())

@@ -2,9 +2,11 @@
 
 One line a record, the column `record` names it: its path below the folder, with or without suffix.
 Known columns are report, patient_id, split, age, sex and language, all optional. Of the others,
-those of 0 and 1 alone are labels; those without any 0 or 1 go to the store as they are.
+those of 0 and 1 alone are labels; those without any 0 or 1 go to the store as they are. A record
+with an empty cell among its labels, or without a line, is not labelled (`unlabelled`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -31,10 +33,14 @@ MAX_AGE = 130
 
 @dataclass(frozen=True)
 class Table:
-    """records: index = record_id, columns as `Plan.records` has them; labels: int8, same index."""
+    """records: index = record_id, columns as `Plan.records` has them; labels: int8, same index.
+
+    unlabelled: record_ids with an empty cell among their labels; all their labels are 0.
+    """
 
     records: pd.DataFrame
     labels: pd.DataFrame
+    unlabelled: frozenset[str] = frozenset()
 
 
 def read_table(path: Path) -> Table:
@@ -43,7 +49,7 @@ def read_table(path: Path) -> Table:
     if "record" not in frame:
         found = nearest("record", frame.columns)
         raise DBetaError(f"{path} has no column 'record', the name of each recording{found}")
-    taken = [column for column in frame if column in _TAKEN or not column]
+    taken = [column for column in frame if column in _TAKEN]
     if taken:
         raise DBetaError(f"{path}: a store fills the column '{taken[0]}' itself; rename it")
     ids = frame.pop("record").map(_record_id)
@@ -53,11 +59,26 @@ def read_table(path: Path) -> Table:
     labels = [c for c in frame if frame[c].isin(_LABEL).any()]
     for column in labels:
         said = f"is no 0 or 1 of the label '{column}'"
-        _require(path, frame[column].isin(_LABEL), frame[column], said)
-    numbers = {c: frame.pop(c).map(_LABEL).astype(np.int8) for c in labels}
+        _require(path, frame[column].isin([*_LABEL, ""]), frame[column], said)
+    gaps = (frame[labels] == "").any(axis=1)
+    numbers = {c: frame.pop(c).map(_LABEL).where(~gaps, 0).astype(np.int8) for c in labels}
     records = pd.concat([_checked(path, known), frame], axis=1)
     index = pd.Index(ids, name="record_id")
-    return Table(records.set_axis(index), pd.DataFrame(numbers, index=frame.index).set_axis(index))
+    return Table(
+        records.set_axis(index),
+        pd.DataFrame(numbers, index=frame.index).set_axis(index),
+        frozenset(ids[gaps]),
+    )
+
+
+def unlabelled(table: Table, ids: Iterable[str]) -> set[str]:
+    """Those of the records `ids` without labels: no line in the table, or an empty cell there.
+
+    Empty where the table has no labels at all.
+    """
+    if table.labels.empty:
+        return set()
+    return {name for name in ids if name not in table.labels.index or name in table.unlabelled}
 
 
 def _checked(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -82,8 +103,20 @@ def _checked(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
         said = frame["language"] if "language" in frame else pd.Series("", frame.index)
         frame["language"] = said.where(said != "", found)
     if {"split", "patient_id"} <= set(frame):
+        _require_one_split(path, frame)
         frame["split"] = _by_patient(frame)
     return frame
+
+
+def _require_one_split(path: Path, frame: pd.DataFrame) -> None:
+    """A patient on both sides of a split would make every result too good."""
+    said = frame[~frame["split"].isin(["", UNUSED]) & (frame["patient_id"] != "")]
+    first = said.drop_duplicates("patient_id").set_index("patient_id")["split"]
+    other = said["patient_id"].map(first)
+    crosses = other != said["split"]
+    if crosses.any():
+        splits = f"{other[crosses].iloc[0]} and {said['split'][crosses].iloc[0]}"
+        _require(path, ~crosses, said["patient_id"], f"is a patient of two splits, {splits}")
 
 
 def _by_patient(frame: pd.DataFrame) -> pd.Series:
@@ -106,13 +139,24 @@ def _read(path: Path) -> pd.DataFrame:
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         said = str(error).partition("\n")[0][:200]
         raise DBetaError(f"{path} is no table in UTF-8 ({said}); save it as CSV again") from error
-    frame.columns = [column.strip() for column in frame.columns]
-    nameless = [c for c in frame if c.startswith("Unnamed:") and (frame[c] == "").all()]
-    frame = frame.drop(columns=nameless)  # commas at the lines' ends
+    frame = _named(path, frame.rename(columns=str.strip))
     within = sum(frame[column].str.count("\n") for column in frame)  # a report may have lines
     frame.index = 2 + np.arange(len(frame)) + np.cumsum(within) - within
     frame = frame.apply(lambda column: column.str.strip())
     return frame[(frame != "").any(axis=1)]
+
+
+def _named(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns, each with a name of its own; empty ones without a name are left out."""
+    is_empty = (frame == "").all(axis=0).to_numpy()
+    frame = frame.loc[:, (frame.columns != "") | ~is_empty]  # commas at the lines' ends
+    if "" in frame:
+        place = list(frame.columns).index("") + 1
+        raise DBetaError(f"{path}: column {place} has no name in the first line; name or remove it")
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise DBetaError(f"{path} names the column {twice[0][:40]!r} twice; rename or remove one")
+    return frame
 
 
 def _record_id(name: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dbeta_lib.data.edf_read import read_edf
+from dbeta_lib.data.lead_names import parse_label
 from dbeta_lib.data.signals import Rejected
 from dbeta_lib.data.wfdb_read import MAX_SECONDS, Recording, read_wfdb
 from dbeta_lib.errors import UsageError, nearest
@@ -23,15 +24,10 @@ from dbeta_lib.leads import LEADS, canonical, lead_index
 SUFFIXES = (".hea", ".edf", ".csv", ".npy")
 NO_RECORDING = "no recording"  # a reason of Rejected: a table of something else
 MAX_BYTES = 512 * 1024 * 1024  # an hour of twelve leads at 1000 Hz as text
+MIN_TIMED_HZ = 50  # a column of times that means less holds something else, or another unit
 _TO_MV = {"mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3, "v": 1e3}
 _COUNTS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)/mV", re.ASCII)
-_BY_LOWER_NAME = {name.lower(): name for name in LEADS}
-# "ECG I", "lead_II", "aVR", "V1 (uV)", "V2 [mV]"
-_LABEL = re.compile(
-    r"(?:(?:ecg|ekg|lead)[\s_:-]*)?([a-z]{1,3}\d?)\s*(?:[\[(/]\s*(\S{1,12}?)\s*[\])]?)?"
-)
 _TIME = re.compile(r"(?:time|t|seconds?)\s*_?\s*[\[(]?(s|sec|seconds?|ms)?[\])]?")
-_NO_SIGNAL = ("", "index", "sample", "samples", "sample_number")
 
 
 def read_recording(
@@ -40,8 +36,8 @@ def read_recording(
 ) -> Recording:  # fmt: skip
     """Read one file; its suffix says the format (of a WFDB record, name the header or the samples).
 
-    .hea: by `wfdb_read`. .edf: EDF, EDF+C; signals that are no leads are left out. .csv: the first
-    line names the leads, a column "time" (s) or "time_ms" gives the rate; empty fields are gaps.
+    .hea: by `wfdb_read`. .edf: EDF, EDF+C. .csv: the first line names the leads, a column "time"
+    (s) or "time_ms" gives the rate; empty fields are gaps. Of both, what is no lead is left out.
     .npy: numbers `[leads, T]` or `[T, leads]`, of `leads` or of the twelve in the order of LEADS.
     sampling_rate: Hz, for CSV without time and NumPy; a file that says another one is refused.
     units: of CSV and NumPy: "mV", "uV", "V", or counts as "200/mV".
@@ -54,8 +50,13 @@ def read_recording(
     if names is not None and len(set(names)) != len(names):
         raise UsageError(f"leads={','.join(names)}: a lead is named twice")
     suffix = path.suffix.lower()
+    if suffix == ".hea" and path.suffix != suffix:
+        found = f"{path.name}: WFDB writes the suffix small; rename it to {path.stem}.hea"
+        raise Rejected("unreadable", found)
     if suffix in (".hea", ".dat", ".mat", ""):
-        return _same_rate(read_wfdb(path.parent, path.stem), sampling_rate, path.name)
+        return _same_rate(
+            read_wfdb(path.parent, path.stem, leave_out=True), sampling_rate, path.name
+        )
     if suffix not in SUFFIXES:
         raise Rejected("unreadable", f"{path.name} is none of {', '.join(SUFFIXES)}")
     size = file_size(path)
@@ -94,13 +95,6 @@ def file_size(path: Path) -> int:
     if not 0 < status.st_size <= MAX_BYTES:
         raise Rejected("wrong shape", f"{path.name} has {status.st_size} bytes; cut it first")
     return status.st_size
-
-
-def parse_label(label: str) -> tuple[str, str] | None:
-    """Lead, as in LEADS, and unit ("" = not said) of a label such as "ECG aVR"; None: no lead."""
-    found = _LABEL.fullmatch(label.strip().lower())
-    lead = _BY_LOWER_NAME.get(found[1]) if found else None
-    return (lead, found[2] or "") if lead else None
 
 
 def _same_rate(recording: Recording, sampling_rate: float | None, name: str) -> Recording:
@@ -147,21 +141,23 @@ def _from_edf(path: Path, size: int) -> Recording:
 def _from_csv(path: Path, sampling_rate: float | None, scale: float) -> Recording:
     frame = _read_numbers(path)
     rows, leads, rate = [], [], sampling_rate
-    for column in frame:
-        label, time = parse_label(column), _TIME.fullmatch(column.strip().lower())
+    for place, column in enumerate(frame.columns):
+        values = frame.iloc[:, place].to_numpy()  # by place: a name may stand there twice
+        label, time = parse_label(column), _time(column)
         if label:
             unit = label[1].lower()
             if unit and unit not in _TO_MV:
                 found = f"{path.name}: '{label[1]}' of lead {label[0]} is none of V, mV, uV"
                 raise Rejected("unknown unit", found)
             leads.append(label[0])
-            rows.append(frame[column].to_numpy() * (_TO_MV[unit] if unit else scale))
+            rows.append(values * (_TO_MV[unit] if unit else scale))
         elif time:
-            rate = _rate_of(frame[column].to_numpy(), time[1] == "ms", sampling_rate, path.name)
-        elif column.strip().lower() not in _NO_SIGNAL:
-            found = f"{path.name}: '{column[:30]}' is no lead name{nearest(column, LEADS)}"
-            raise Rejected("unknown lead name", found)
+            rate = _rate_of(values, time[1] == "ms", sampling_rate, path.name)
     return _placed(rows, leads, _known(rate, path.name), path.name)
+
+
+def _time(column: str) -> re.Match | None:
+    return _TIME.fullmatch(column.strip().lower())
 
 
 def _known(rate: float | None, name: str) -> float:
@@ -173,6 +169,7 @@ def _known(rate: float | None, name: str) -> float:
 def read_csv(path: Path, **options) -> pd.DataFrame:
     """pandas' `read_csv` of a UTF-8 file with ",", ";" or tabs, as its first line has most of.
 
+    Columns have the names of the first line, also where one stands there twice; "" = no name.
     Raises ValueError or OSError, also for a line that is too long, of which pandas only warns.
     """
     with open(path, encoding="utf-8-sig", errors="replace") as file:
@@ -180,30 +177,33 @@ def read_csv(path: Path, **options) -> pd.DataFrame:
     separator = max(",;\t", key=first.count)
     if separator != "," and "," in second:
         options = {"decimal": ","} | options
+    options |= {"sep": separator, "encoding": "utf-8-sig", "index_col": False}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                path, sep=separator, encoding="utf-8-sig", index_col=False, low_memory=False,
-                **options,
-            )  # fmt: skip
+            frame = pd.read_csv(path, low_memory=False, **options)
+            # Read apart, as text: pandas would give a second "I" the name "I.1".
+            options |= {"dtype": str, "keep_default_na": False, "header": None, "nrows": 1}
+            names = pd.read_csv(path, **options).iloc[0]
     except (pd.errors.ParserWarning, OverflowError) as error:
         raise ValueError(str(error)) from error
+    if len(names) != frame.shape[1]:
+        raise ValueError(f"{len(names)} names in its first line, {frame.shape[1]} columns")
+    return frame.set_axis(names.to_list(), axis=1)
 
 
 def _read_numbers(path: Path) -> pd.DataFrame:
-    """The table of numbers, float64 or int64; text only in columns that are no signals."""
+    """The table: float64 or int64 in leads and times, anything in other columns."""
     try:
         frame = read_csv(path, encoding_errors="replace", skipinitialspace=True)
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise Rejected("unreadable", f"{path.name}: {_first_line(error)}") from None
-    frame.columns = ["" if str(c).startswith("Unnamed:") else str(c) for c in frame.columns]
     if not any(map(parse_label, frame.columns)):
         raise Rejected(NO_RECORDING, f"{path.name} names no lead in its first line")
     if not len(frame):
         raise Rejected("truncated", f"{path.name} has no line of numbers")
     for place, (column, kind) in enumerate(frame.dtypes.items()):
-        if kind.kind not in "iuf" and column.strip().lower() not in _NO_SIGNAL:
+        if kind.kind not in "iuf" and (parse_label(column) or _time(column)):
             line = _first_text(frame.iloc[:, place])
             raise Rejected("unreadable", f"{path.name}, line {line}: '{column[:30]}' is no number")
     return frame
@@ -220,16 +220,24 @@ def _first_text(column: pd.Series) -> int:
 
 
 def _rate_of(time: np.ndarray, is_ms: bool, stated: float | None, name: str) -> float:
-    """Hz of a column of times with equal steps; rounded times are allowed."""
+    """Hz of a column of times with equal steps; rounded times are allowed.
+
+    Whole numbers one apart are no seconds but samples counted: the rate is then the stated one.
+    """
     time = time / 1000 if is_ms else np.asarray(time, dtype=np.float64)
     steps = np.diff(time)
     if not len(steps) or not np.isfinite(steps).all() or not steps.sum() > 0:
         raise Rejected("wrong sampling rate", f"{name}: its times do not go on")
+    if stated is not None and not is_ms and (steps == 1).all():
+        return stated
     step = steps.sum() / len(steps)
     if np.abs(steps - step).max() > 0.6 * step:
         raise Rejected("wrong sampling rate", f"{name}: its times do not go on in equal steps")
     rate = 1 / step
     rate = float(round(rate)) if abs(rate - round(rate)) < 0.002 * rate else float(rate)
+    if stated is None and rate < MIN_TIMED_HZ:
+        found = f"its times mean {rate:g} Hz; are these sample numbers? give file_rate"
+        raise Rejected("wrong sampling rate", f"{name}: {found}, or call times in ms time_ms")
     if not 1 <= rate <= 100_000:
         raise Rejected("wrong sampling rate", f"{name}: its times mean {rate:g} Hz; s or ms?")
     if stated is not None and abs(rate - stated) > 0.01 * stated:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from dbeta_lib.data.splits import split_by_patient
@@ -26,8 +27,9 @@ class Plan:
     language, age, sex; every other column goes to the store as it is. read: a module's function (or
     a partial of one; it is pickled) that takes a `source` and gives a `Recording` or raises
     Rejected. version, checksum: of what is read. tasks: name -> (0/1 labels with index record_id,
-    the convention in words). aside: (record, reason, detail) of what needs no reading to be left
-    out. shares: of the patients in train, val and test where `split` is empty.
+    empty rows for records that are not labelled (see `labelled`), the convention in words). aside:
+    (record, reason, detail) of what needs no reading to be left out. shares: of the patients in
+    train, val and test where `split` is empty.
     """
 
     records: pd.DataFrame
@@ -72,3 +74,13 @@ class Plan:
         )  # fmt: skip
         block.patients_known = self.patients_known
         return block
+
+
+def labelled(frame: pd.DataFrame, which: Sequence[bool] | None = None) -> pd.DataFrame:
+    """The 0/1 labels with <NA> in the rows of records that are not labelled.
+
+    which: bool per row, True = labelled; by default the rows with at least one positive, for
+    datasets that name findings and say nothing of the rest.
+    """
+    known = frame.any(axis=1).to_numpy() if which is None else np.asarray(which, dtype=bool)
+    return frame.astype("Int8").where(pd.Series(known, frame.index), axis=0)

@@ -98,16 +98,22 @@ def _record(row: Any, window: int, signal: Signal, extra: list[str]) -> Record:
 
 def shard_path(dest: Path | str, number: int, of: int) -> Path:
     """Where shard `number` (0, 1, ...) of `of` stands. Raises UsageError for impossible numbers."""
-    if not 0 <= number < of:
+    if not (type(number) is type(of) is int and 0 <= number < of):
         raise UsageError(f"shard {number}/{of}: give i/n with i from 0 to n - 1")
     return Path(f"{dest}.shards") / f"{number}-of-{of}"
 
 
-def merge(dest: Path | str, of: int, *, progress: bool = True) -> SignalStore:
+def merge(
+    dest: Path | str, of: int, *, name: str = "", options: dict[str, Any] | None = None,
+    progress: bool = True,
+) -> SignalStore:  # fmt: skip
     """Put the `of` shards of `dest` together; the bytes are those of a preparation in one go.
 
-    The shards stay. Raises DBetaError naming the shards that are absent or made otherwise.
+    name, options: what the shards must have been made of, where given. The shards stay. Raises
+    DBetaError naming the shards that are absent or made otherwise.
     """
+    if type(of) is not int or of < 1:
+        raise UsageError(f"merge of {of!r} shards: give a whole number, 1 or more")
     paths = [shard_path(dest, number, of) for number in range(of)]
     absent = [path for path in paths if not (path / "store.json").is_file()]
     if absent:
@@ -124,6 +130,15 @@ def merge(dest: Path | str, of: int, *, progress: bool = True) -> SignalStore:
                 raise DBetaError(
                     f"{path} was prepared from another {key} than {paths[0]}; prepare it again"
                 )
+    made = first["preparation"]["options"]
+    for key, wanted in {"": name, **(options or {})}.items():
+        found = made.get(key) if key else first["name"]
+        if wanted not in ("", found):
+            said = f"{key}={found}" if key else found
+            raise DBetaError(
+                f"{paths[0].parent} holds shards of {said}, asked for is {wanted}; "
+                "give the command that made them, with --merge in place of --shard"
+            )
     with StoreWriter(
         dest, first["name"], first["sampling_rate"], first["samples"],
         first["source"]["version"], first["source"]["checksum"],
@@ -133,7 +148,7 @@ def merge(dest: Path | str, of: int, *, progress: bool = True) -> SignalStore:
         for shard in shards:
             writer.append(shard)
         for task in shards[0].tasks():
-            frame = pd.concat([shard.labels(task) for shard in shards])
+            frame = pd.concat([shard.raw_labels(task) for shard in shards])
             frame = frame[~frame.index.duplicated()]  # windows of one record have the same labels
             writer.labels(task, frame, shards[0].convention(task))
         store = writer.close()

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from dbeta_lib.data import ptb_xl_tables as tables
-from dbeta_lib.data.plan import Plan
+from dbeta_lib.data.plan import Plan, labelled
 from dbeta_lib.data.reports import detect_language, join_statements, normalise_report, repair_ptb_xl
 from dbeta_lib.data.signals import SECONDS
 from dbeta_lib.data.wfdb_read import read_wfdb
@@ -57,8 +57,8 @@ def plan(
         raise UsageError(f"report='{report}' is no choice{nearest(report, REPORTS)}")
     if translations and report == "scp":
         raise UsageError("report='scp' is English already; leave the translations away")
-    if not 0 <= min_likelihood <= 100:
-        raise UsageError(f"min_likelihood={min_likelihood}: give percent, 0 to 100")
+    if not isinstance(min_likelihood, int | float) or not 0 <= min_likelihood <= 100:
+        raise UsageError(f"min_likelihood={min_likelihood!r}: give percent, 0 to 100")
     rate, names = _choose_folder(source, sampling_rate)
     records = tables.read_records(source / "ptbxl_database.csv")
     statements = tables.read_statements(source / "scp_statements.csv")
@@ -72,13 +72,24 @@ def plan(
         _checksum(source, names, translations),
         {
             task: (
-                tables.labels(records, statements, task, min_likelihood),
+                labelled(tables.labels(records, statements, task, min_likelihood)),
                 tables.convention(task, min_likelihood),
             )
             for task in tables.TASKS
         },
+        aside=_unlisted(names, {row["source"] for row in rows}),
         reports_from_labels=report == "scp",
     )
+
+
+def _unlisted(names: list[str], listed: set[str]) -> list[tuple[str, str, str]]:
+    """Headers in the folder that the table does not name, as when it was cut off."""
+    headers = (name.partition(" ")[0].removesuffix(".hea") for name in names if ".hea " in name)
+    return [
+        (name, "not in the table", f"{name}.hea; ptbxl_database.csv does not name it")
+        for name in headers
+        if name not in listed
+    ]
 
 
 def source_checksum(

@@ -11,6 +11,7 @@ import numpy as np
 
 from dbeta_lib.data.beats import Beats, median_beat, middle, slow_down
 from dbeta_lib.data.checks import LIMB, find_swapped_leads
+from dbeta_lib.data.lead_names import parse_label
 from dbeta_lib.data.mains import hum
 from dbeta_lib.data.signals import MAX_GAP, MIN_SECONDS, SECONDS
 from dbeta_lib.data.wfdb_header import Header
@@ -175,7 +176,8 @@ def _gain(
 
 
 def _quote_gain(header: Header) -> str:
-    return ", ".join(sorted({f"{s.gain:g}/{s.unit}" for s in header.signals}))
+    gains = {f"{s.gain:g}/{s.unit}" for s in header.signals if parse_label(s.lead)}
+    return ", ".join(sorted(gains))
 
 
 def _clipped(

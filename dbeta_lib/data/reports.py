@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 
 
 def normalise_report(text: str) -> str:
@@ -36,11 +37,11 @@ def enough_words(text: str, min_words: int) -> bool:
 
 def report_ids(texts: Sequence[str]) -> np.ndarray:
     """int64 `[n]`: one id per distinct normalised text, by first appearance; -1 without text."""
+    codes, distinct = pd.factorize(np.asarray(texts, dtype=object))  # by first appearance
     known: dict[str, int] = {}
-    normalised = (normalise_report(text) for text in texts)
-    return np.array(
-        [known.setdefault(text, len(known)) if text else -1 for text in normalised], dtype=np.int64
-    )
+    normalised = (normalise_report(text) for text in distinct)
+    ids = [known.setdefault(text, len(known)) if text else -1 for text in normalised]
+    return np.array(ids, dtype=np.int64)[codes] if ids else np.empty(0, np.int64)
 
 
 def duplicate_statistics(texts: Sequence[str]) -> dict:

@@ -140,7 +140,8 @@ def resample(ecg: np.ndarray, rate: float, to_rate: int) -> np.ndarray:
     """`[12, T]` at `rate` Hz to `to_rate` Hz, polyphase with scipy's low-pass; same units.
 
     A lead with gaps cannot be filtered: short gaps are bridged before, and the samples at their
-    places are NaN again after, so that they are counted as for any other recording.
+    places are NaN again after, so that they are counted as for any other recording. A constant
+    lead stays exactly constant, so that it is still known as flat.
     """
     if rate == to_rate:
         return ecg
@@ -156,6 +157,9 @@ def resample(ecg: np.ndarray, rate: float, to_rate: int) -> np.ndarray:
         )
     # Constant padding at the edges: zeros there would ring at every record's start and end.
     out = resample_poly(bridged, up, down, axis=1, padtype="line")
+    # The filter's phases sum to one only nearly: without this a flat lead would ripple.
+    flat = np.ptp(bridged, axis=1) == 0
+    out[flat] = bridged[flat, :1]
     if missing.any():
         nearest = np.minimum(np.arange(out.shape[1]) * down // up, ecg.shape[1] - 1)
         out[missing[:, nearest]] = np.nan

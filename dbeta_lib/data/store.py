@@ -2,7 +2,8 @@
 
     signals.npy            int16 [N, 12, T], C order, 1 LSB = 1 uV, leads in the order of LEADS
     records.parquet        one row per row of signals: ids, report, split, quality flags
-    labels/<task>.parquet  record_id, window and one 0/1 column per class; the convention is named
+    labels/<task>.parquet  record_id, window and one 0/1 column per class, empty where a record is
+                           not labelled; the convention is named
     set_aside.csv          record, reason, detail of what was not kept
     store.json             written last: version, source, counts, options, fingerprint
 
@@ -31,8 +32,9 @@ FORMAT_VERSION = 2
 SPLITS = ("train", "val", "test")
 UNUSED = "unused"  # of a record that stands in no split, as where published splits leave it out
 _META_KEYS = {
-    "name", "source", "preparation", "sampling_rate", "samples", "leads", "reports_from_labels",
-    "patients_known", "tasks", "counts", "fingerprint",
+    "name": str, "source": dict, "preparation": dict, "sampling_rate": int, "samples": int,
+    "leads": list, "reports_from_labels": bool, "patients_known": bool, "tasks": dict,
+    "counts": dict, "fingerprint": str,
 }  # fmt: skip
 _BLOCK = 4096  # rows read at a time by `verify`
 
@@ -118,8 +120,16 @@ class SignalStore:
     def labels(self, task: str) -> pd.DataFrame:
         """int8 0/1, one row per row of `records`, index record_id, one column per class.
 
-        A row without any label of the task is all 0; `labels_valid` tells which those are.
+        A row that is not labelled is all 0 here; `labels_valid` tells which those are.
         """
+        return self.raw_labels(task).fillna(0).astype(np.int8)
+
+    def labels_valid(self, task: str) -> np.ndarray:
+        """bool `[N]`: the row is labelled for the task, be it that none of the classes is there."""
+        return self.raw_labels(task).notna().to_numpy().all(axis=1)
+
+    def raw_labels(self, task: str) -> pd.DataFrame:
+        """As `labels`, Int8, with <NA> in the rows that are not labelled."""
         self._known(task)
         frame = pd.DataFrame(_read_table(self.path / "labels" / f"{task}.parquet")[0])
         if len(frame) != len(self):
@@ -127,11 +137,7 @@ class SignalStore:
                 f"{self.path / 'labels' / task}.parquet has {len(frame)} rows where the store has "
                 f"{len(self)}; prepare the store again"
             )
-        return frame.set_index("record_id").drop(columns="window").astype(np.int8)
-
-    def labels_valid(self, task: str) -> np.ndarray:
-        """bool `[N]`: the row has at least one label of the task; the others are left out of it."""
-        return self.labels(task).to_numpy().any(axis=1)
+        return frame.set_index("record_id").drop(columns="window").astype("Int8")
 
     def convention(self, task: str) -> str:
         """How the labels of the task were made, in words."""
@@ -149,7 +155,7 @@ class SignalStore:
         digest = hashlib.sha256()
         for start in range(0, len(self), _BLOCK):
             digest.update(np.ascontiguousarray(self.signals[start : start + _BLOCK]))
-        tasks = {task: self.labels(task) for task in self.tasks()}
+        tasks = {task: self.raw_labels(task) for task in self.tasks()}
         found = fingerprint(digest.hexdigest(), self.records, tasks, self.set_aside, self.meta)
         if found != self.fingerprint:
             raise DBetaError(
@@ -223,9 +229,14 @@ def _read_meta(path: Path) -> dict:
             f"{path / 'store.json'} is of format version {found}, this kit reads "
             f"{FORMAT_VERSION}; prepare the store again"
         )
-    if absent := sorted(_META_KEYS - set(meta)):
+    if absent := sorted(set(_META_KEYS) - set(meta)):
         raise DBetaError(
             f"{path / 'store.json'} lacks {', '.join(absent)}; prepare the store again"
+        )
+    wrong = sorted(key for key, kind in _META_KEYS.items() if type(meta[key]) is not kind)
+    if wrong:
+        raise DBetaError(
+            f"{path / 'store.json'} is damaged at {', '.join(wrong)}; prepare the store again"
         )
     if tuple(meta["leads"]) != LEADS:
         raise DBetaError(

@@ -9,11 +9,14 @@ import math
 import re
 from dataclasses import dataclass
 
+from dbeta_lib.data.lead_names import parse_label
 from dbeta_lib.data.signals import Rejected
 
 _DIGITS = re.compile(r"\d{1,12}", re.ASCII)
 _FORMAT = re.compile(r"(\d{1,3})(?:x(\d{1,6}))?(?::(\d{1,9}))?(?:\+(\d{1,9}))?", re.ASCII)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
+# No recorder is this coarse or fine, and beyond it numbers of samples overflow.
+_MIN_GAIN, _MAX_GAIN = 1e-9, 1e15
 _GAIN = re.compile(rf"({_NUMBER})(?:\(([-+]?\d{{1,12}})\))?(?:/(\S{{1,20}}))?", re.ASCII)
 
 
@@ -26,7 +29,7 @@ class SignalLine:
     per_frame: int  # samples per frame
     skew: int  # frames by which it is late
     offset: int  # bytes before the first sample
-    gain: float  # units per mV or whatever `unit` says, not 0
+    gain: float  # steps per mV or whatever `unit` says, not 0; NaN = not said, of no lead
     baseline: int  # sample value of 0
     unit: str
     lead: str  # the description
@@ -86,15 +89,22 @@ def _signal_line(line: str, file: str) -> SignalLine:
     kind = _FORMAT.fullmatch(parts[1]) if len(parts) > 1 else None
     if kind is None:
         raise Rejected("unreadable", f"{file}: '{line[:60]}' is no signal line")
-    gain = _GAIN.fullmatch(parts[2]) if len(parts) > 2 else None
-    if gain is None or not math.isfinite(float(gain[1])) or float(gain[1]) == 0:
-        found = parts[2][:20] if len(parts) > 2 else "nothing"
-        raise Rejected("unknown unit", f"{file}: '{found}' is no gain that gives units to samples")
+    lead = parts[8] if len(parts) > 8 else ""
+    gain, baseline, unit = _gain(parts[2] if len(parts) > 2 else "nothing", lead, file)
     zero = parts[4] if len(parts) > 4 else "0"
     if not re.fullmatch(r"[-+]?\d{1,12}", zero, re.ASCII):
         raise Rejected("unreadable", f"{file}: '{line[:60]}' is no signal line")
     return SignalLine(
         file=parts[0], format=int(kind[1]), per_frame=int(kind[2] or 1), skew=int(kind[3] or 0),
-        offset=int(kind[4] or 0), gain=float(gain[1]), baseline=int(gain[2] or zero),
-        unit=gain[3] or "mV", lead=parts[8] if len(parts) > 8 else "",
+        offset=int(kind[4] or 0), gain=gain, baseline=int(baseline or zero), unit=unit, lead=lead,
     )  # fmt: skip
+
+
+def _gain(text: str, lead: str, file: str) -> tuple[float, str | None, str]:
+    """Gain, baseline (None = not said) and unit. Only a signal that is no lead may have none."""
+    found = _GAIN.fullmatch(text)
+    if found and _MIN_GAIN <= abs(float(found[1])) <= _MAX_GAIN:
+        return float(found[1]), found[2], found[3] or "mV"
+    if lead and not parse_label(lead):
+        return math.nan, None, ""
+    raise Rejected("unknown unit", f"{file}: '{text[:20]}' is no gain that gives units to samples")

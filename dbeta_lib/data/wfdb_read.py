@@ -2,8 +2,9 @@
 
 Checked before any signal file is opened: that the record lies below the data folder and is no link,
 that its header names only files beside it, long enough for what it promises, and that rate, length,
-leads and units are what the dataset has. Samples of format 16 in one file, as all published sets of
-12-lead ECGs have them, are read here in one go; other formats by `wfdb`.
+leads and units are what the dataset has. Samples of format
+16 in one file, as all published sets of 12-lead ECGs have them, are read here in one go; other
+formats by `wfdb`, once the two agree on what the header says.
 """
 
 import math
@@ -15,13 +16,18 @@ from pathlib import Path
 import numpy as np
 import wfdb
 
+from dbeta_lib.data.lead_names import parse_label
 from dbeta_lib.data.signals import Rejected
-from dbeta_lib.data.wfdb_header import Header, parse_header
-from dbeta_lib.errors import UsageError
+from dbeta_lib.data.wfdb_header import Header, SignalLine, parse_header
+from dbeta_lib.errors import nearest
 from dbeta_lib.leads import LEADS, lead_index
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_SECONDS = 3600  # longer ones are Holter recordings; the longest published 12-lead set has 1800
+MAX_RATE = 100_000  # Hz
+MAX_SIGNALS = 64  # with pressure, respiration, vector leads and derived signals beside the twelve
+# Of all signals together; an hour of twelve at 1000 Hz has 43 million. As float64: half a GB.
+MAX_SAMPLES = 64_000_000
 # Bits per sample of the formats in which 12-lead ECGs are published.
 _FORMAT_BITS = {8: 8, 16: 16, 24: 24, 32: 32, 61: 16, 80: 8, 160: 16, 212: 12}
 _INVALID = -32768  # WFDB's marker of format 16 for "no valid sample"
@@ -38,27 +44,31 @@ class Recording:
 
 
 def read_wfdb(
-    folder: Path | str, name: str, sampling_rate: int | None = None, samples: int | None = None
-) -> Recording:
+    folder: Path | str, name: str, sampling_rate: int | None = None, samples: int | None = None,
+    *, leave_out: bool = False,
+) -> Recording:  # fmt: skip
     """Read `<folder>/<name>.hea` and its signals.
 
     name: path below folder, without suffix. sampling_rate (Hz) and samples: what is expected, None
-    = whatever the header says. Raises Rejected; its detail names the file.
+    = whatever the header says. Leads are known by "I", "ECG I", "lead_II", whatever their case.
+    leave_out: True leaves signals that are no leads out, which a published set of twelve leads has
+    none of: there such a name is a damaged one. Raises Rejected; its detail names the file.
     """
     path = _inside(Path(folder), name)
     header = _open_header(path, name)
     _check_shape(header, f"{name}.hea", sampling_rate, samples)
-    length = _check_files(header, path.parent, name)
-    rows = _lead_rows([signal.lead for signal in header.signals], f"{name}.hea")
-    scale = _scales(header, f"{name}.hea")
+    leads = _leads(header, f"{name}.hea", leave_out)
+    scale = _scales(header, leads, f"{name}.hea")
+    length = _check_files(header, leads, path.parent, name)
     first = header.signals[0]
     is_plain = all(
         (s.file, s.offset) == (first.file, first.offset)
         and (s.format, s.per_frame, s.skew) == (16, 1, 0)
         for s in header.signals
     )
-    values = _plain(path, header, length, name) if is_plain else _by_wfdb(path, name)
-    ecg = np.full((len(LEADS), values.shape[1]), np.nan)
+    values = (_plain if is_plain else _by_wfdb)(path, header, [*leads], length, name)
+    rows = [lead_index(lead) for lead in leads.values()]
+    ecg = np.full((len(LEADS), length), np.nan)
     ecg[rows] = values * scale[:, None]
     mask = np.zeros(len(LEADS), dtype=bool)
     mask[rows] = True
@@ -70,8 +80,8 @@ def read_header(folder: Path | str, name: str) -> Header:
     return _open_header(_inside(Path(folder), name), name)
 
 
-def _plain(path: Path, header: Header, length: int, name: str) -> np.ndarray:
-    """float64 `[signals, T]` in the header's units, of format 16 in one file; NaN where invalid."""
+def _plain(path: Path, header: Header, wanted: list[int], length: int, name: str) -> np.ndarray:
+    """float64 `[wanted, T]` in the header's units, of format 16 in one file; NaN where invalid."""
     first, count = header.signals[0], len(header.signals)
     try:
         raw = np.fromfile(path.with_name(first.file), "<i2", length * count, offset=first.offset)
@@ -80,20 +90,43 @@ def _plain(path: Path, header: Header, length: int, name: str) -> np.ndarray:
     if raw.size != length * count:
         raise Rejected("truncated", f"{name}: its signal file became shorter while it was read")
     samples = raw.reshape(length, count).T
+    if len(wanted) < count:
+        samples = samples[wanted]
     values = samples.astype(np.float64)
-    if (raw == _INVALID).any():
+    if (samples == _INVALID).any():
         values[samples == _INVALID] = np.nan
-    values -= np.array([[s.baseline] for s in header.signals])
-    values /= np.array([[s.gain] for s in header.signals])
+    values -= np.array([[header.signals[i].baseline] for i in wanted])
+    values /= np.array([[header.signals[i].gain] for i in wanted])
     return values
 
 
-def _by_wfdb(path: Path, name: str) -> np.ndarray:
+def _by_wfdb(path: Path, header: Header, wanted: list[int], length: int, name: str) -> np.ndarray:
     """The same for other formats, several files or several samples per frame."""
     try:
-        return wfdb.rdrecord(str(path), return_res=64).p_signal.T
+        is_agreed = _layout(header, wanted) == _wfdb_layout(wfdb.rdheader(str(path)), wanted)
+        values = wfdb.rdrecord(str(path), channels=wanted).p_signal.T if is_agreed else None
     except Exception as error:  # wfdb raises whatever its parsing meets; none of it may end a run
         raise Rejected("unreadable", f"{name}.dat: {type(error).__name__}: {error}") from error
+    if values is None or values.shape != (len(wanted), length):
+        raise Rejected(
+            "unreadable", f"{name}.hea is understood otherwise by wfdb; write it plainly"
+        )
+    return values
+
+
+def _layout(header: Header, wanted: list[int]) -> tuple:
+    """What decides which bytes are read and what they mean."""
+    where = [(s.file, str(s.format), s.per_frame, s.skew, s.offset) for s in header.signals]
+    meaning = [(header.signals[i].gain, header.signals[i].baseline) for i in wanted]
+    return header.samples, where, meaning
+
+
+def _wfdb_layout(record: wfdb.Record, wanted: list[int]) -> tuple:
+    """`_layout` as wfdb understood the same file; checks of one would not hold for the other."""
+    r = record
+    fields = zip(r.file_name, r.fmt, r.samps_per_frame, r.skew, r.byte_offset, strict=True)
+    where = [(file, fmt, n or 1, skew or 0, at or 0) for file, fmt, n, skew, at in fields]
+    return r.sig_len or 0, where, [(r.adc_gain[i], r.baseline[i]) for i in wanted]
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -143,7 +176,7 @@ def _open_header(path: Path, name: str) -> Header:
 
 def _check_shape(header: Header, file: str, sampling_rate: int | None, samples: int | None) -> None:
     rate, length = header.sampling_rate, header.samples
-    if not math.isfinite(rate) or not 1 <= rate <= 100_000:
+    if not math.isfinite(rate) or not 1 <= rate <= MAX_RATE:
         raise Rejected("wrong sampling rate", f"{file} says {rate} Hz")
     if sampling_rate is not None and rate != sampling_rate:
         raise Rejected(
@@ -156,61 +189,84 @@ def _check_shape(header: Header, file: str, sampling_rate: int | None, samples: 
             "wrong shape", f"{file} says {length} samples, {length / rate / 3600:.1f} hours; "
             "cut the recording first",
         )  # fmt: skip
-    if len(header.signals) > len(LEADS):
-        raise Rejected(
-            "wrong shape", f"{file} says {len(header.signals)} signals, at most 12 expected"
-        )
+    if len(header.signals) > MAX_SIGNALS:
+        found = f"{file} says {len(header.signals)} signals, at most {MAX_SIGNALS} are read"
+        raise Rejected("wrong shape", found)
 
 
-def _check_files(header: Header, folder: Path, name: str) -> int:
-    """Every signal file lies beside the header and is as long as the header needs.
+def _check_files(header: Header, leads: dict[int, str], folder: Path, name: str) -> int:
+    """Every signal file lies beside the header; those of leads are as long as the header needs.
 
     Returns the samples of a signal: a header that does not say how many has those of its one file.
     """
-    bits: dict[str, int] = {}
-    offset: dict[str, int] = {}
+    files: dict[str, list[SignalLine]] = {}
     for signal in header.signals:
         file = signal.file
         if file != Path(file).name or file in (".", "..", "~", "-") or not file.isprintable():
             raise Rejected("path refused", f"{name}.hea names '{file}', which is not beside it")
-        if signal.format not in _FORMAT_BITS:
-            raise Rejected(
-                "unreadable", f"{name}.hea: storage format {signal.format} is not read here"
-            )
-        bits[file] = bits.get(file, 0) + signal.per_frame * _FORMAT_BITS[signal.format]
-        offset.setdefault(file, signal.offset)
-    sizes = {}
-    for file in bits:
-        shown = (Path(name).parent / file).as_posix()
-        sizes[file] = _size(folder / file, shown)
-        needed = math.ceil(header.samples * bits[file] / 8) + offset[file]
-        if sizes[file] < needed:
-            found = f"{shown} has {sizes[file]} bytes where {needed} are needed"
-            raise Rejected("truncated", found)
-    if header.samples:
-        return header.samples
-    (file, *others) = bits
-    length = 0 if others else (sizes[file] - offset[file]) * 8 // bits[file]
+        files.setdefault(file, []).append(signal)
+    if [s for group in files.values() for s in group] != [*header.signals]:
+        raise Rejected(
+            "unreadable", f"{name}.hea mixes the signals of its files; sort them by file"
+        )
+    lengths = [
+        _check_file(files[file], header, folder / file, name)
+        for file in dict.fromkeys(header.signals[i].file for i in leads)
+    ]
+    length = header.samples or (lengths[0] if len(files) == 1 else 0)
     if not 0 < length <= MAX_SECONDS * header.sampling_rate:
         raise Rejected("wrong shape", f"{name}.hea does not say how many samples there are")
+    total = length * sum(s.per_frame for s in header.signals)
+    if total > MAX_SAMPLES:
+        found = f"{name}.hea says {total} samples in all; cut the recording first"
+        raise Rejected("wrong shape", found)
+    late = max(s.skew for s in header.signals)
+    if late > min(header.sampling_rate, length - 1):
+        found = f"{name}.hea says a skew of {late} samples, more than a second or all there are"
+        raise Rejected("wrong shape", found)
     return length
 
 
-def _lead_rows(names: list[str], file: str) -> list[int]:
-    """Row in LEADS of each signal."""
-    try:
-        rows = [lead_index(name) for name in names]
-    except UsageError as error:
-        raise Rejected("unknown lead name", f"{file}: {error}") from None
-    if len(set(rows)) != len(rows):
-        raise Rejected("unknown lead name", f"{file} names a lead twice: {' '.join(names)}")
-    return rows
+def _check_file(signals: list[SignalLine], header: Header, path: Path, name: str) -> int:
+    """One file that holds these signals: its length in samples of each."""
+    first = signals[0]
+    if any((s.format, s.offset) != (first.format, first.offset) for s in signals):
+        raise Rejected("unreadable", f"{name}.hea gives {first.file} several formats or offsets")
+    if first.format not in _FORMAT_BITS:
+        found = f"{name}.hea: storage format {first.format} is not read here"
+        raise Rejected("unreadable", found)
+    most = max(s.per_frame for s in signals)
+    if min(s.per_frame for s in signals) < 1 or most * header.sampling_rate > MAX_RATE:
+        found = f"{name}.hea says {most} samples in a frame of {header.sampling_rate:g} Hz"
+        raise Rejected("wrong sampling rate", found)
+    shown = (Path(name).parent / first.file).as_posix()
+    bits = _FORMAT_BITS[first.format] * sum(s.per_frame for s in signals)
+    size = _size(path, shown)
+    needed = math.ceil(header.samples * bits / 8) + first.offset
+    if size < needed:
+        raise Rejected("truncated", f"{shown} has {size} bytes where {needed} are needed")
+    return (size - first.offset) * 8 // bits
 
 
-def _scales(header: Header, file: str) -> np.ndarray:
-    """Factor to mV of each signal, from the header's unit."""
-    for signal in header.signals:
-        if signal.unit.lower() not in _TO_MV:
-            found = f"{file}: '{signal.unit}' of lead {signal.lead} is none of V, mV, uV"
+def _leads(header: Header, file: str, leave_out: bool) -> dict[int, str]:
+    """Which signals are leads, and which ones: `{place in the header: name as in LEADS}`."""
+    labels = [(i, parse_label(signal.lead)) for i, signal in enumerate(header.signals)]
+    # "I/II" and "V1 (filtered)" are something else than the lead: what follows must be a unit.
+    leads = {i: label[0] for i, label in labels if label and label[1] in ("", *_TO_MV)}
+    others = [s.lead for i, s in enumerate(header.signals) if i not in leads]
+    if not leads or (others and not leave_out):
+        found = f"{file}: '{others[0][:30]}' is no lead name{nearest(others[0][:30], LEADS)}"
+        raise Rejected("unknown lead name", found)
+    if len(set(leads.values())) != len(leads):
+        found = f"{file} names a lead twice: {' '.join(leads.values())}"
+        raise Rejected("unknown lead name", found)
+    return leads
+
+
+def _scales(header: Header, leads: dict[int, str], file: str) -> np.ndarray:
+    """Factor to mV of each lead, from the header's unit."""
+    for i, lead in leads.items():
+        if header.signals[i].unit.lower() not in _TO_MV:
+            found = f"{file}: '{header.signals[i].unit}' of lead {lead} is none of V, mV, uV"
             raise Rejected("unknown unit", found)
-    return np.array([_TO_MV[signal.unit.lower()] for signal in header.signals])
+    return np.array([_TO_MV[header.signals[i].unit.lower()] for i in leads])

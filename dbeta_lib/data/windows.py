@@ -13,9 +13,9 @@ WINDOWS = ("first", "centre", "all")
 def check_window(window: str, keep_seconds: float) -> None:
     """Raises UsageError for an unknown choice."""
     if window not in WINDOWS:
-        raise UsageError(f"window='{window}' is no choice{nearest(window, WINDOWS)}")
-    if not MIN_SECONDS <= keep_seconds <= SECONDS:
-        raise UsageError(f"keep_seconds={keep_seconds:g} must be between {MIN_SECONDS:g} and 10")
+        raise UsageError(f"window='{window}' is no choice{nearest(str(window), WINDOWS)}")
+    if not isinstance(keep_seconds, int | float) or not MIN_SECONDS <= keep_seconds <= SECONDS:
+        raise UsageError(f"keep_seconds={keep_seconds!r} must be between {MIN_SECONDS:g} and 10")
 
 
 def cut(

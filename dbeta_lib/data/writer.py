@@ -189,7 +189,10 @@ class StoreWriter:
         self._aside.append((record_id, reason, " ".join(detail.split())))
 
     def labels(self, task: str, frame: pd.DataFrame, convention: str) -> None:
-        """Labels of one task: 0/1, index record_id (also of what was set aside)."""
+        """Labels of one task: 0/1, index record_id (also of what was set aside).
+
+        A record whose row is empty throughout (NaN, <NA>) is not labelled.
+        """
         if not frame.index.is_unique:
             raise DBetaError(f"task {task}: a record_id occurs twice among the labels")
         self._labels[task] = (frame, convention)
@@ -240,10 +243,12 @@ class StoreWriter:
 
     def _records(self) -> pd.DataFrame:
         self._rows["report_id"] = report_ids(self._rows["text"])
+        # Each list is given up as its column is made: for 800,000 records both would be a gigabyte.
         columns = {
-            name: np.asarray(self._rows[name], _dtype(kind)) for name, kind in _COLUMNS.items()
+            name: np.asarray(self._rows.pop(name), _dtype(kind)) for name, kind in _COLUMNS.items()
         }
-        records = pd.DataFrame(columns | self._extra)
+        columns |= {name: self._extra.pop(name) for name in list(self._extra)}
+        records = pd.DataFrame(columns, copy=False)
         if records.duplicated(["record_id", "window"]).any():
             raise DBetaError("a record_id occurs twice in one store; this is a fault of the loader")
         return records
@@ -255,9 +260,11 @@ class StoreWriter:
                 f"task {task} has no row for record {records['record_id'][absent].iloc[0]}"
             )
         found = frame.loc[records["record_id"]].reset_index(drop=True)
-        if not found.isin([0, 1]).all(axis=None):
+        empty = found.isna()
+        partly = empty.any(axis=1) & ~empty.all(axis=1)
+        if partly.any() or not (found.isin([0, 1]) | empty).all(axis=None):
             raise DBetaError(f"task {task}: a label is neither 0 nor 1")
-        return found.astype(np.int8)
+        return found.astype("Int8")
 
     def _nothing_kept(self) -> str:
         name = self._meta["name"]

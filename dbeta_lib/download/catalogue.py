@@ -187,3 +187,17 @@ _ALL = (
     ),
 )  # fmt: skip
 CATALOGUE = {dataset.name: dataset for dataset in _ALL}
+
+
+def as_markdown() -> str:
+    """What is offered, as the README's table: name, records, size, licence, page and citation."""
+    rows = ["| `--data` name | what | size | licence | cite |", "|---|---|---:|---|---|"]
+    for dataset in CATALOGUE.values():
+        size = f"{dataset.bytes / _GB:.1f} GB" if dataset.bytes > _GB / 10 else (
+            f"{dataset.bytes / 1e6:.0f} MB"
+        )  # fmt: skip
+        rows.append(
+            f"| `{dataset.name}` | [{dataset.title}]({dataset.page}) | {size} | {dataset.licence} "
+            f"| {dataset.citation} |"
+        )
+    return "\n".join(rows) + "\n"

@@ -121,18 +121,17 @@ def test_killed_at_random_moments_the_rerun_gives_the_same_bytes(published, tmp_
     wanted = folder_bytes(tmp_path / "undisturbed")
     moments = random.Random(8)
     killed = 0
-    for _ in range(10):
+    while killed < 10:  # one that had finished before does not count
         pid = os.fork()
         if not pid:
             try:
                 prepare(published, tmp_path / "s")
             finally:
                 os._exit(0)
-        time.sleep(moments.uniform(0.05, 1.0) * takes)
+        time.sleep(moments.uniform(0.02, 0.9) * takes)
         os.kill(pid, signal.SIGKILL)
         killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
     prepare(published, tmp_path / "s")
-    assert killed >= 3
     assert folder_bytes(tmp_path / "s") == wanted
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "undisturbed"]
 

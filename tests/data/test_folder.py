@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dbeta_lib.data import folder
+from dbeta_lib.data import folder, folder_table
 from dbeta_lib.data.prepare import write_store
 from dbeta_lib.errors import DBetaError, UsageError
 
@@ -94,7 +94,22 @@ def test_a_table_gives_reports_patients_splits_and_labels(own, tmp_path):
     assert dict(zip(store.records["record_id"], store.labels("labels")["AFIB"])) == {
         "b/two": 1, "c": 0, "d.v2": 0, "one": 0,
     }  # fmt: skip
+    assert "an empty cell there (here 1) are not labelled" in store.convention("labels")
     assert "records.csv" in store.convention("labels")
+
+
+def test_a_record_without_a_line_or_with_an_empty_cell_is_not_labelled(own, tmp_path):
+    table(own, "record,AFIB,LBBB,device\none,0,0,\nb/two,1,,MAC\nd.v2,0,1,\n")
+    found = folder_table.read_table(own / "records.csv")
+    ids = ["b/two", "c", "d.v2", "one"]
+    assert folder_table.unlabelled(found, ids) == {"b/two", "c"}
+    assert found.labels.loc["b/two"].tolist() == [0, 0]  # half an answer is none
+    store = prepare(own, tmp_path / "s", file_rate=100)
+    assert store.labels("labels")["LBBB"].tolist() == [0, 0, 1, 0]
+    assert store.labels_valid("labels").tolist() == [False, False, True, True]  # one: neither
+    assert "an empty cell there (here 2) are not labelled" in store.convention("labels")
+    table(own, "record,device\none,MAC\n")
+    assert folder_table.unlabelled(folder_table.read_table(own / "records.csv"), ids) == set()
 
 
 def test_two_files_of_one_name_are_one_record(own, tmp_path, make_beats):
@@ -104,7 +119,7 @@ def test_two_files_of_one_name_are_one_record(own, tmp_path, make_beats):
     assert store.records["record_id"].is_unique
 
 
-def test_links_and_hidden_files_are_left_out(own, tmp_path, make_beats):
+def test_links_are_set_aside_and_hidden_files_left_out(own, tmp_path, make_beats):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     np.save(elsewhere / "x.npy", make_beats(5))
@@ -113,7 +128,70 @@ def test_links_and_hidden_files_are_left_out(own, tmp_path, make_beats):
     np.save(own / ".hidden.npy", make_beats(5))
     (own / ".cache").mkdir()
     np.save(own / ".cache/y.npy", make_beats(5))
-    assert folder.find_recordings(own) == ["b/two.hea", "c.csv", "d.v2.npy", "one.hea"]
+    os.symlink("loop", own / "loop")
+    os.symlink("turn.csv", own / "turn.csv")
+    os.symlink(elsewhere / "x.npy", own / "notes.txt")  # no recording, so not told
+    table(own, "record,report\nx,a link\n")
+    seen = folder.source_checksum(own)
+    store = prepare(own, tmp_path / "s", file_rate=100)
+    assert store.records["source"].tolist() == ["b/two.hea", "c.csv", "d.v2.npy", "one.hea"]
+    assert aside(store) == {
+        "linked": ("path refused", "linked is a link; links are not followed"),
+        "turn": ("path refused", "turn.csv is a link; links are not followed"),
+        "x": ("path refused", "x.npy is a link; links are not followed"),
+    }
+    (own / "linked").unlink()
+    assert folder.source_checksum(own) != seen
+
+
+def test_names_that_no_table_can_hold_are_set_aside(own, tmp_path, make_beats):
+    np.save(own / "e.npy", make_beats(5))
+    try:
+        os.rename(own / "e.npy", os.fsencode(own) + b"/e\xff.npy")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    np.save(own / "f\x1b[2J.npy", make_beats(5))
+    (own / "g\n").mkdir()
+    np.save(own / "g\n/h.npy", make_beats(5))
+    store = prepare(own, tmp_path / "s", file_rate=100)
+    assert store.records["source"].tolist() == ["b/two.hea", "c.csv", "d.v2.npy", "one.hea"]
+    assert aside(store) == {
+        "'e\\udcff'": ("path refused", "'e\\udcff.npy' is no plain name; rename it"),
+        "'f\\x1b[2J'": ("path refused", "'f\\x1b[2J.npy' is no plain name; rename it"),
+        "'g\\n'": ("path refused", "'g\\n' is no plain name; rename it"),
+    }
+
+
+def test_a_store_in_the_folder_is_not_taken_for_recordings(own):
+    seen = folder.source_checksum(own)
+    for _ in range(2):  # the second time the first store is there, then replaced
+        store = prepare(own, own / "stores/mine", file_rate=100)
+        assert store.set_aside.empty
+        assert len(store) == 4
+    (own / "other.partial").mkdir()
+    (own / "mine.shards/0-of-2").mkdir(parents=True)
+    for place in ("other.partial", "mine.shards/0-of-2"):
+        np.save(own / place / "signals.npy", np.zeros((12, 1000)))
+    assert folder.source_checksum(own) == seen
+    with pytest.raises(UsageError, match="is a store, prepared already"):
+        folder.plan(own / "stores/mine")
+
+
+def test_only_links_say_why_there_is_no_recording(own, tmp_path):
+    (tmp_path / "new").mkdir()
+    os.symlink(own / "c.csv", tmp_path / "new/c.csv")
+    with pytest.raises(
+        UsageError, match=r"no recording .*c\.csv is a link; links are not followed"
+    ):
+        folder.plan(tmp_path / "new")
+
+
+def test_a_header_in_capitals_is_set_aside_with_its_remedy(own, tmp_path):
+    (own / "one.hea").rename(own / "one.HEA")
+    found = aside(prepare(own, tmp_path / "s", file_rate=100))
+    assert found == {
+        "one": ("unreadable", "one.HEA: WFDB writes the suffix small; rename it to one.hea")
+    }
 
 
 @pytest.mark.parametrize(
@@ -126,7 +204,13 @@ def test_links_and_hidden_files_are_left_out(own, tmp_path, make_beats):
         ("record,sex\none,blue\n", "line 2: 'blue' is none of female, male"),
         ("record,language\none,English\n", "line 2: 'English' is no language"),
         ("record,AFIB\none,1\nc,2\n", "line 3: '2' is no 0 or 1 of the label 'AFIB'"),
-        ("record,AFIB\none,1\nc,\n", "line 3: '' is no 0 or 1 of the label 'AFIB'"),
+        ("record,report,report\none,a,b\n", "names the column 'report' twice"),
+        ("record,a b, a b\none,x,y\n", "names the column 'a b' twice"),
+        ("record,,report\none,x,y\n", "column 2 has no name"),
+        (
+            "record,patient_id,split\none,p,train\nc,,test\nd.v2,p,\n\nb/two,p,test\n",
+            "line 6: 'p' is a patient of two splits, train and test; correct the line",
+        ),
         ("record\none\none.hea\n", "line 3: 'one' is a record that stands there twice"),
         ('record,report\none,"a\nb"\n\n,x\n', "line 5: '' names no record"),
         ("record,fold\none,1\n", "a store fills the column 'fold' itself"),
@@ -140,6 +224,16 @@ def test_a_wrong_table_is_refused_by_its_line(own, text, words):
         folder.plan(own)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_patient_may_have_unused_records_and_the_table_empty_columns(own):
+    table(
+        own,
+        "record,patient_id,split,report.1,,\none,p,unused,x,,\nc,p,train,,,\nd.v2,p,train,,,\n",
+    )
+    records = folder_table.read_table(own / "records.csv").records
+    assert records["split"].tolist() == ["unused", "train", "train"]
+    assert list(records) == ["patient_id", "split", "report.1"]
 
 
 def test_a_table_of_another_name_and_country_is_read(own, tmp_path):

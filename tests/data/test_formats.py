@@ -142,6 +142,42 @@ def test_csv_leads_are_matched_by_name_and_unit(tmp_path, make_beats):
     assert np.allclose(found.ecg[[0, 3, 11]], ecg[[0, 3, 11]])
 
 
+def test_csv_columns_that_are_no_leads_are_left_out(tmp_path, make_beats):
+    ecg = make_beats(12)
+    frame = pd.DataFrame(ecg.T, columns=list(LEADS))
+    frame.insert(3, "RESP", 0.5)
+    frame["HR"], frame["note"], frame["note "] = 71, "sleeps", ""
+    frame.to_csv(tmp_path / "a.csv")  # with pandas' index, which has no name
+    found = read_recording(tmp_path / "a.csv", sampling_rate=100)
+    assert found.lead_mask.all()
+    assert np.array_equal(found.ecg, ecg)
+
+
+@pytest.mark.parametrize("column", ["time", "t", "Time (s)", "seconds"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_sample_numbers_are_not_taken_for_seconds(tmp_path, make_beats, column, first):
+    ecg = make_beats(13)
+    frame = pd.DataFrame(ecg.T, columns=list(LEADS))
+    frame.insert(0, column, np.arange(first, 1000 + first))
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(Rejected, match=r"are these sample numbers\? give file_rate") as caught:
+        read_recording(tmp_path / "a.csv")
+    assert caught.value.reason == "wrong sampling rate"
+    given = read_recording(tmp_path / "a.csv", sampling_rate=250)  # the remedy works
+    assert given.sampling_rate == 250
+    assert np.array_equal(given.ecg, ecg)
+
+
+@pytest.mark.parametrize(("column", "step"), [("time", 2), ("t", 0.04), ("time_ms", 21)])
+def test_times_that_mean_less_than_50_hz_are_refused(tmp_path, make_beats, column, step):
+    frame = pd.DataFrame({column: step * np.arange(200), "I": make_beats(0, 200)[0]})
+    frame.to_csv(tmp_path / "rec.csv", index=False)
+    assert refused(tmp_path / "rec.csv") == "wrong sampling rate"
+    frame[column] = np.arange(200) * (1 if column == "time_ms" else 0.001)
+    frame.to_csv(tmp_path / "rec.csv", index=False)
+    assert read_recording(tmp_path / "rec.csv").sampling_rate == 1000
+
+
 def test_empty_fields_are_gaps(tmp_path, make_beats):
     ecg = make_beats(9)
     ecg[4, 10:13] = np.nan
@@ -205,8 +241,9 @@ def test_a_cut_off_edf_file_is_refused(tmp_path, make_beats, keep):
     ("text", "reason"),
     [
         ("I,II\n1,x\n", "unreadable"),
-        ("I,AVX\n1,2\n", "unknown lead name"),
-        ("I,I\n1,2\n", "unknown lead name"),
+        ("AVX,V9\n1,2\n", "no recording"),
+        ("time,I,I\n0,1,2\n0.01,1,2\n", "unknown lead name"),
+        ("time,I,RESP,Lead I\n0,1,5,2\n0.01,1,5,2\n", "unknown lead name"),
         ("I (furlong)\n1\n", "unknown unit"),
         ("name,age\nx,4\n", "no recording"),
         ("I,II\n", "truncated"),
@@ -215,6 +252,7 @@ def test_a_cut_off_edf_file_is_refused(tmp_path, make_beats, keep):
         ("time,I\n0,1\n0.01,2\n0.5,3\n", "wrong sampling rate"),
         ("time,I\n0,1\n10,2\n20,3\n", "wrong sampling rate"),
         ("time,I\n3,1\n2,2\n1,3\n", "wrong sampling rate"),
+        ("time,I\nnoon,1\nlater,2\n", "unreadable"),
         ('I,II\n"1,2\n', "unreadable"),
         ("\x00\x00", "no recording"),
     ],
@@ -247,6 +285,13 @@ def test_the_line_of_a_word_among_numbers_is_named(tmp_path):
 def test_an_array_that_is_no_recording_is_refused(tmp_path, array, reason):
     np.save(tmp_path / "rec.npy", array, allow_pickle=True)
     assert refused(tmp_path / "rec.npy", sampling_rate=100) == reason
+
+
+def test_a_header_in_capitals_is_to_be_renamed(tmp_path, make_beats, write_wfdb):
+    write_wfdb(tmp_path / "rec", make_beats(0))
+    (tmp_path / "rec.hea").rename(tmp_path / "rec.HEA")
+    with pytest.raises(Rejected, match=r"rename it to rec\.hea"):
+        read_recording(tmp_path / "rec.HEA")
 
 
 def test_without_a_rate_csv_and_numpy_are_refused(tmp_path, make_beats):

@@ -74,6 +74,22 @@ def test_missing_and_foreign_shards_are_named(published, tmp_path):
         merge(tmp_path / "s", 2)
     with pytest.raises(UsageError, match="i from 0 to n - 1"):
         shard_path(tmp_path, 2, 2)
+    for wrong in (0, -1, "2"):
+        with pytest.raises(UsageError, match="1 or more"):
+            merge(tmp_path / "s", wrong)
+    with pytest.raises(UsageError, match=r"give \(i, n\)"):
+        prepare(published, tmp_path / "s", shard="0/2")
+
+
+def test_shards_of_something_else_are_not_merged(published, tmp_path):
+    prepare(published, tmp_path / "s", shard=(0, 1))
+    for asked, said in (
+        ({"name": "csn"}, "holds shards of ptb-xl, asked for is csn"),
+        ({"options": {"sampling_rate": 250}}, "sampling_rate=100, asked for is 250"),
+    ):
+        with pytest.raises(DBetaError, match=said):
+            merge(tmp_path / "s", 1, **asked)
+    assert merge(tmp_path / "s", 1, name="ptb-xl", options={"window": "first"}, progress=False)
 
 
 def test_the_synthetic_cohort_has_no_shards(tmp_path):
@@ -124,6 +140,9 @@ def test_wrong_names_and_folders_are_wrong_use(published, tmp_path):
         prepare(published, tmp_path / "s", windows="all")
     with pytest.raises(UsageError, match="did you mean 'first'"):
         prepare(published, tmp_path / "s", window="frist")
+    for wrong in ({"keep_seconds": "5"}, {"window": None}, {"min_likelihood": "x"}):
+        with pytest.raises(UsageError, match=next(iter(wrong))):
+            prepare(published, tmp_path / "s", **wrong)
     with pytest.raises(UsageError, match="read from a folder"):
         prepare(None, tmp_path / "s")
     with pytest.raises(UsageError, match="is no folder"):

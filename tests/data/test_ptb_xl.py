@@ -103,6 +103,15 @@ def test_any_number_of_workers_gives_the_same_bytes(published, tmp_path, folder_
     assert folder_bytes(one.path) == folder_bytes(more.path)
 
 
+def test_recordings_that_the_table_does_not_name_are_told(small, tmp_path):
+    lines = (small / "ptbxl_database.csv").read_text().splitlines()
+    (small / "ptbxl_database.csv").write_text("\n".join(lines[:9]) + "\n")
+    store = prepare(small, tmp_path / "s")
+    assert len(store) == 8 and len(store.set_aside) == 4
+    assert set(store.set_aside["reason"]) == {"not in the table"}
+    assert store.set_aside["record"].iloc[0] == "records100/00000/00009_lr"
+
+
 def test_translations_take_the_place_of_the_texts_that_they_translate(small, tmp_path):
     file = tmp_path / "english.csv"
     file.write_text('ecg_id,report\n1,"Sinus rhythm, normal ECG."\n3,\n999,another release\n')
@@ -115,6 +124,11 @@ def test_translations_take_the_place_of_the_texts_that_they_translate(small, tmp
     assert not store.reports_from_labels
     changed = data.loader("ptb-xl").source_checksum(small, translations=str(file))
     assert changed == store.meta["source"]["checksum"]
+    moved = tmp_path / "elsewhere" / "texts.csv"
+    moved.parent.mkdir()
+    moved.write_bytes(file.read_bytes())
+    again = prepare(small, tmp_path / "t", translations=str(moved))
+    assert (again.path / "store.json").read_bytes() == (store.path / "store.json").read_bytes()
     file.write_text("ecg_id,report\n1,other words\n")
     assert data.loader("ptb-xl").source_checksum(small, translations=str(file)) != changed
 
@@ -259,12 +273,13 @@ def test_a_bad_record_is_set_aside_with_its_reason_and_the_others_kept(
     damage(small, write_wfdb, make_beats)
     store = prepare(small, tmp_path / "s")
     assert len(store) == 11
-    assert list(aside(store)) == ["2"]
-    found, said = aside(store)["2"]
+    told = {name: why for name, why in aside(store).items() if why[0] != "not in the table"}
+    assert list(told) == ["2"]
+    found, said = told["2"]
     assert found == reason
     assert detail in said
     assert "00002_lr" in said
-    assert f"{reason}: 1, the first 2 (" in store.summary().splitlines()[-1]
+    assert f"{reason}: 1, the first 2 (" in store.summary()
     for task in store.tasks():  # labels stay with their records
         labels = store.labels(task)
         for row, codes in enumerate(store.records["scp_codes"]):

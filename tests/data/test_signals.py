@@ -165,3 +165,17 @@ def test_resampling_takes_away_what_the_lower_rate_cannot_hold():
     time = np.arange(5000) / 500
     out = resample(np.tile(np.sin(2 * np.pi * 180 * time), (12, 1)), 500, 100)
     assert np.abs(out[:, 20:-20]).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("rate", "to_rate"),
+    [(257, 500), (257, 100), (400, 500), (360, 500), (250, 500), (500, 100), (360.5, 500)],
+)
+def test_resampling_leaves_a_flat_lead_exactly_flat(rate, to_rate):
+    ecg = np.random.default_rng(3).normal(0, 1, (12, round(10 * rate)))
+    ecg[4], ecg[7], ecg[9] = 0.4, -1.0 / 3, 0.0
+    ecg[4, 100:110] = np.nan  # a gap in a flat lead does not make it move
+    out = resample(ecg, rate, to_rate)
+    assert set(out[4][np.isfinite(out[4])]) == {0.4} and np.isnan(out[4]).any()
+    assert set(out[7]) == {-1.0 / 3} and set(out[9]) == {0.0}
+    assert to_signal(out).flat_leads == 1 << 4 | 1 << 7 | 1 << 9

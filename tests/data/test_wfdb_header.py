@@ -6,6 +6,7 @@ import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dbeta_lib.data.lead_names import parse_label
 from dbeta_lib.data.signals import Rejected
 from dbeta_lib.data.wfdb_header import parse_header
 
@@ -74,6 +75,8 @@ def test_a_record_named_with_its_suffix_and_a_date_of_the_year_0_are_read():
         ("rec 1 500 10\na.dat 16", "unknown unit", "'nothing' is no gain"),
         ("rec 1 500 10\na.dat 16 0/mV 16 0 0 0 0 I", "unknown unit", "'0/mV' is no gain"),
         ("rec 1 500 10\na.dat 16 1e999 16 0 0 0 0 I", "unknown unit", "'1e999' is no gain"),
+        ("rec 1 500 10\na.dat 16 1e300 16 0 0 0 0 I", "unknown unit", "'1e300' is no gain"),
+        ("rec 1 500 10\na.dat 16 1e-300 16 0 0 0 0 Lead I", "unknown unit", "'1e-300' is no"),
         ("rec 1 500 10\na.dat 16 200 16 x 0 0 0 I", "unreadable", "is no signal line"),
     ],
 )  # fmt: skip
@@ -84,6 +87,15 @@ def test_what_is_no_header_ends_in_a_reason(text, reason, words):
     assert words in error.value.detail and "h.hea" in error.value.detail
 
 
+@pytest.mark.parametrize("gain", ["0", "0/NU", "1e300/bpm", "-0(5)/NU"])
+def test_what_is_no_lead_needs_no_gain(gain):
+    line = f"a.dat 16 {gain} 16 7 0 0 0"
+    header = parse_header(f"rec 2 500 10\na.dat 16 200 16 0 0 0 0 I\n{line} RESP", "h.hea")
+    assert header.signals[0].gain == 200 and np.isnan(header.signals[1].gain)
+    with pytest.raises(Rejected, match="unknown unit"):
+        parse_header(f"rec 1 500 10\n{line} ECG aVR", "h.hea")
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=400))
 def test_any_text_at_all_is_a_header_or_a_reason(text):
@@ -92,4 +104,5 @@ def test_any_text_at_all_is_a_header_or_a_reason(text):
     except Rejected as reason:
         assert reason.reason in ("unreadable", "unknown unit")
     else:
-        assert all(s.gain != 0 and np.isfinite(s.gain) for s in header.signals)
+        leads = [s for s in header.signals if parse_label(s.lead)]
+        assert all(s.gain != 0 and np.isfinite(s.gain) for s in leads)

@@ -1,6 +1,7 @@
 """One WFDB record read with distrust: every refusal has a reason and names the file."""
 
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -83,7 +84,13 @@ def test_the_header_s_unit_is_converted_to_millivolts(
         (" 12 100 1000", " 12 100 900", "wrong shape", "says 900 samples, expected 1000"),
         (" 12 100 1000", " 12 100 999999999", "wrong shape", "says 999999999 samples"),
         (" 12 100 1000", "", "unreadable", "rec.hea"),
-        (" AVL", " AVM", "unknown lead name", "did you mean 'aV"),
+        (" AVL", " lead_avf", "unknown lead name", "names a lead twice: I II III aVR aVF aVF"),
+        ("rec.dat 16", "rec.dat 16:200000000", "wrong shape", "a skew of 200000000 samples"),
+        ("rec.dat 16", "rec.dat 16:101", "wrong shape", "more than a second"),
+        ("rec.dat 16", "rec.dat 16x100000", "wrong sampling rate", "100000 samples in a frame"),
+        ("rec.dat 16", "rec.dat 16x0", "wrong sampling rate", "0 samples in a frame"),
+        ("rec.dat 16", "rec.dat 16+999999999", "truncated", "1000023999 are needed"),
+        ("1000.0(0)", "1e300(0)", "unknown unit", "'1e300(0)/mV' is no gain"),
         (" AVL", " AVF", "unknown lead name", "names a lead twice"),
         ("/mV", "/furlong", "unknown unit", "'furlong' of lead I is none of V, mV, uV"),
         ("rec.dat 16", "rec.dat 999", "unreadable", "rec.hea"),
@@ -104,9 +111,107 @@ def test_a_header_that_does_not_fit_is_refused(folder, old, new, reason, words):
     assert "rec" in detail or "other" in detail
 
 
-def test_thirteen_signals_are_refused(tmp_path, write_wfdb, make_beats):
-    write_wfdb(tmp_path / NAME, np.vstack([make_beats(0), make_beats(0)[:1]]), names=[*LEADS, "X"])
+@pytest.mark.parametrize(
+    "label", ["ECG {}", "Lead {}", "lead_{}", "EKG-{}", "ECG lead {}", "{} (uV)"]
+)
+def test_leads_are_known_by_the_labels_of_recorders(tmp_path, write_wfdb, make_beats, label):
+    write_wfdb(tmp_path / NAME, make_beats(1), names=[label.format(lead) for lead in LEADS])
+    found = read_wfdb(tmp_path, NAME)
+    assert found.lead_mask.all() and np.abs(found.ecg - make_beats(1)).max() < 1e-9
+
+
+OTHERS = ["vx", "vy", "vz", "RESP", "MLII", "Lead -aVR", "I/II", "V1 (filtered)", "X"]
+
+
+@pytest.mark.parametrize("format", ["16", "212"])
+def test_signals_that_are_no_leads_are_left_out(tmp_path, make_beats, format):
+    ecg = make_beats(1)
+    both = np.vstack([ecg[:2], -ecg[: len(OTHERS)], ecg[2:]])
+    n = len(both)
+    wfdb.wrsamp(
+        "rec", fs=100, units=["mV"] * n, sig_name=[*LEADS[:2], *OTHERS, *LEADS[2:]],
+        p_signal=both.T, fmt=[format] * n, adc_gain=[1000.0] * n, baseline=[0] * n,
+        write_dir=str(tmp_path),
+    )  # fmt: skip
+    with pytest.raises(Rejected, match=f"'{OTHERS[0]}' is no lead name"):
+        read_wfdb(tmp_path, "rec", 100, 1000)  # of a published set
+    found = read_wfdb(tmp_path, "rec", 100, 1000, leave_out=True)
+    assert found.lead_mask.all() and np.abs(found.ecg - ecg).max() < 1e-9
+
+
+def test_units_and_gains_are_only_asked_of_leads(folder, make_beats):
+    edit(folder, "1000.0(0)/mV", "0/mmHg", 1)
+    assert refused(folder)[0] == "unknown unit"
+    edit(folder, " I\n", " ABP\n", 1)
+    found = read_wfdb(folder, NAME, 100, 1000, leave_out=True)
+    assert found.lead_mask.tolist() == [False] + 11 * [True]
+    assert np.abs(found.ecg - make_beats(0))[1:].max() < 1e-9
+
+
+def test_the_file_of_what_is_no_lead_need_not_be_there(folder):
+    edit(folder, "rec.dat 16", "other.dat 16", 1)
+    assert refused(folder) == ("file missing", "a/b/other.dat")
+    edit(folder, " I\n", " PLETH\n", 1)
+    raw = np.fromfile(folder / f"{NAME}.dat", "<i2").reshape(1000, 12)[:, 1:]
+    raw.tofile(folder / f"{NAME}.dat")
+    found = read_wfdb(folder, NAME, 100, 1000, leave_out=True)
+    assert not found.lead_mask[0] and np.allclose(found.ecg[1:], raw.T / 1000)
+    edit(folder, "other.dat", "../other.dat", 1)
+    with pytest.raises(Rejected, match="path refused"):
+        read_wfdb(folder, NAME, leave_out=True)
+
+
+def test_a_record_without_any_lead_and_one_of_65_signals_are_refused(
+    tmp_path, write_wfdb, make_beats
+):
+    names = [f"vec{i}" for i in range(64)]
+    write_wfdb(tmp_path / NAME, np.vstack([make_beats(0)] * 6)[:64], names=names)
+    assert refused(tmp_path)[0] == "unknown lead name"
+    write_wfdb(tmp_path / NAME, np.vstack([make_beats(0)] * 6)[:64], names=["V1", *names[1:]])
+    assert read_wfdb(tmp_path, NAME, leave_out=True).lead_mask.sum() == 1
+    write_wfdb(tmp_path / NAME, np.vstack([make_beats(0)] * 6)[:65], names=["V1", *names])
     assert refused(tmp_path)[0] == "wrong shape"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("rec.dat 16 1000.0(0)/mV", "rec.dat 80 1000.0(0)/mV", "several formats or offsets"),
+        ("rec.dat 16", "rec.dat 16+2", "several formats or offsets"),
+    ],
+)
+def test_a_file_of_several_formats_or_offsets_is_refused(folder, old, new, words):
+    edit(folder, old, new, 1)
+    reason, detail = refused(folder)
+    assert reason == "unreadable" and words in detail
+
+
+def test_signals_that_alternate_between_files_are_refused(folder):
+    lines = (folder / f"{NAME}.hea").read_text().splitlines()
+    lines[2] = lines[2].replace("rec.dat", "b.dat")
+    (folder / f"{NAME}.hea").write_text("\n".join(lines) + "\n")
+    assert "mixes the signals of its files" in refused(folder)[1]
+
+
+def test_a_header_that_wfdb_understands_otherwise_is_refused(folder):
+    edit(folder, "rec.dat 16 1000.0(0)", "rec.dat 16:1 1000.0(+5)")  # wfdb knows no plus there
+    assert refused(folder) == (
+        "unreadable", f"{NAME}.hea is understood otherwise by wfdb; write it plainly"
+    )  # fmt: skip
+
+
+def test_a_skew_that_is_not_absurd_is_applied(folder, make_beats):
+    edit(folder, "rec.dat 16", "rec.dat 16:3", 1)
+    found = read_wfdb(folder, NAME, 100, 1000)
+    assert np.abs(found.ecg[0, :997] - make_beats(0)[0, 3:]).max() < 1e-9
+    assert np.abs(found.ecg[1] - make_beats(0)[1]).max() < 1e-9
+
+
+def test_more_samples_than_fit_in_memory_are_not_read(folder):
+    edit(folder, " 12 100 1000", " 12 100000 300000000")
+    with open(folder / f"{NAME}.dat", "r+b") as file:
+        file.truncate(12 * 2 * 300_000_000)  # a hole: no space is used
+    assert refused(folder, rate=None, samples=None)[0] == "wrong shape"
 
 
 @pytest.mark.parametrize("keep", [0, 1, 12_000, 23_999])
@@ -204,3 +309,72 @@ def check_damage(folder, place, put, cut):
         assert found.ecg.shape == (12, 1000)
     finally:
         path.write_bytes(sound)
+
+
+# Lines that are well-formed and say hostile numbers. Sound values are among them, and are frequent,
+# so that one hostile number is not always hidden behind another.
+def often(sound, *hostile):
+    return st.sampled_from([sound] * 3 * len(hostile) + [*hostile])
+
+
+HUGE = ("0", "1", "999", "200000000", "999999999")
+HOSTILE_SIGNAL = st.fixed_dictionaries(
+    {
+        "format": often("16", "8", "24", "32", "61", "80", "160", "212", "310"),
+        "per_frame": often("", *(f"x{n}" for n in ("0", "1", "2", "1000", "999999"))),
+        "skew": often("", *(f":{n}" for n in HUGE)),
+        "offset": often("", *(f"+{n}" for n in HUGE)),
+        "gain": often("1000", "1e300", "-1e300", "1e-300", "0", "1e15", "1e-9", "-1", "5e999"),
+        "baseline": often("(0)", "", "(999999999999)", "(-999999999999)", "(32768)"),
+        "unit": often("/mV", "", "/V", "/uV", "/mmHg"),
+        "zero": often("0", "999999999999", "-999999999999"),
+    }
+)
+HOSTILE = {
+    "same": st.booleans(),  # all lines alike, else each its own
+    "lines": st.lists(HOSTILE_SIGNAL, min_size=12, max_size=12),
+    "rate": often("100", "1", "100000", "1e5", "1e308", "0.001", "99999.9", "100/1e9(9)"),
+    "samples": often("1000", "0", "1", "12", "360000", "999999999999", ""),
+}
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(**HOSTILE)
+def test_thousands_of_well_formed_hostile_headers_take_little_memory(
+    folder, same, lines, rate, samples
+):
+    check_hostile(folder, same, lines, rate, samples)
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(**HOSTILE)
+def test_a_well_formed_hostile_header_takes_little_memory(folder, same, lines, rate, samples):
+    check_hostile(folder, same, lines, rate, samples)
+
+
+def check_hostile(folder, same, lines, rate, samples):
+    path = folder / f"{NAME}.hea"
+    sound = path.read_text()
+    text = [f"rec 12 {rate} {samples}"]
+    for lead, s in zip(LEADS, lines[:1] * 12 if same else lines, strict=True):
+        kind = f"{s['format']}{s['per_frame']}{s['skew']}{s['offset']}"
+        gain = f"{s['gain']}{s['baseline']}{s['unit']}"
+        text.append(f"rec.dat {kind} {gain} 16 {s['zero']} 0 0 0 {lead}")
+    path.write_text("\n".join(text) + "\n")
+    tracemalloc.start()
+    try:
+        found = read_wfdb(folder, NAME)
+    except Rejected as reason:
+        assert reason.detail
+    else:
+        assert found.ecg.shape[0] == 12 and 0 < found.ecg.shape[1] <= 24_000
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        path.write_text(sound)
+    assert peak < 50e6, text  # the file has 24 kB

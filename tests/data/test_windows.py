@@ -58,6 +58,26 @@ def test_any_rate_gives_ten_seconds_at_the_rate_asked_for(record, rate):
     assert short.uv.shape == (12, 5000) and abs(short.padded - 1500) <= 2
 
 
+RATES = [(257, 500), (257, 100), (400, 500), (360, 500), (250, 500), (500, 100), (100, 100)]
+
+
+@pytest.mark.parametrize(("rate", "hz"), RATES)
+def test_a_flat_lead_is_flagged_at_any_rate(record, rate, hz):
+    found = record(10, rate)
+    found.ecg[5], found.ecg[8] = 0.4, 1.0 / 3
+    ((_, signal),) = cut(found, hz)
+    assert signal.flat_leads == 1 << 5 | 1 << 8
+    assert (signal.uv[5] == 400).all() and (signal.uv[8] == 333).all()
+
+
+@pytest.mark.parametrize(("rate", "hz"), RATES)
+def test_a_recording_flat_in_all_leads_is_refused_as_such_at_any_rate(record, rate, hz):
+    found = record(10, rate)
+    found.ecg[:] = np.linspace(-1, 1, 12)[:, None]
+    ((_, reason),) = cut(found, hz)
+    assert isinstance(reason, Rejected) and reason.reason == "all leads bad"
+
+
 def test_a_window_knows_nothing_of_its_neighbour(record):
     found = record(20, 500)
     changed = Recording(found.ecg.copy(), found.lead_mask, 500)

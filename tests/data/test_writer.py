@@ -176,6 +176,20 @@ def test_labels_are_checked(tmp_path, make_beats):
         close_with(pd.DataFrame({"A": [1, 1]}, index=["a", "a"]))
 
 
+def test_a_record_without_labels_is_told_from_one_that_has_none_of_the_classes(
+    tmp_path, make_beats
+):
+    frame = pd.DataFrame({"A": [1, 0, None], "B": [0, 0, None]}, index=["a", "b", "c"])
+    with StoreWriter(tmp_path / "s", "made", 100, 1000, "1", "abc") as writer:
+        for name in "abc":
+            writer.add(Record(name, to_signal(make_beats(ord(name))), name, "train"))
+        writer.labels("t", frame, "c")
+        store = writer.close()
+    assert store.labels_valid("t").tolist() == [True, True, False]
+    assert store.labels("t").to_numpy().tolist() == [[1, 0], [0, 0], [0, 0]]
+    store.verify()
+
+
 def test_one_record_twice_is_refused_but_its_windows_are_not(tmp_path, make_beats):
     with open_writer(tmp_path / "s") as writer:
         for window in (0, 1):
