@@ -43,7 +43,7 @@ def pretrain(
     out: Annotated[Path, typer.Argument(help="Folder of the run.")],
     preset: Annotated[str, typer.Option(help="mini, paper or released.")] = "mini",
     switches: Annotated[str, typer.Option(help="paper, released or recommended.")] = "recommended",
-    steps: Annotated[int, typer.Option(min=1)] = 3000,
+    steps: Annotated[int, typer.Option(min=1)] = 2400,
     batch_size: Annotated[int, typer.Option(min=2)] = 32,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(help="Of weights, order, masks and negatives.")] = 0,
@@ -70,6 +70,8 @@ def pretrain(
                 for k, v in part.items()}  # fmt: skip
     given = dict(setting(text, of_model | of_run) for text in settings or [])
     run = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed, "workers": workers}
+    if switches == "recommended":  # as the profiles have it; --set mem_first=0 for none
+        run["mem_first"] = min(600, steps // 4)
     run |= {name: given.pop(name) for name in list(given) if name in of_run}
     PretrainConfig.of(**run)  # wrong use before anything is read
     opened = SignalStore.open(store)
@@ -85,7 +87,9 @@ def zero_shot(
     task: Annotated[str, typer.Option(help="A label task of the store.")],
     style: Annotated[str, typer.Option(help="name, description or ensemble.")] = "ensemble",
     languages: Annotated[str, typer.Option(help="Of the prompts, as en or de,en.")] = "en",
-    prompts: Annotated[Path | None, typer.Option(help="Your own prompts, JSON by class.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Your own prompts, or a published file of them.")
+    ] = None,
     out: OutPath = Path("results"),
 ) -> None:
     """Score the test split for classes that are only described.
@@ -93,17 +97,18 @@ def zero_shot(
     Example: dbeta zero-shot runs/mine/model stores/ptb-xl --task super --languages de,en
     """
     from dbeta_lib.data.store import SignalStore
-    from dbeta_lib.evaluation.prompts import digest, read_own, select
+    from dbeta_lib.evaluation.prompts import digest, load, read_file, select
     from dbeta_lib.evaluation.records import encoder_facts, from_zero_shot, store_facts
     from dbeta_lib.evaluation.zero_shot import zero_shot as measure
     from dbeta_lib.model import DBeta
 
     loaded, opened = DBeta.from_pretrained(model), SignalStore.open(store)
-    texts = (
-        read_own(prompts)
-        if prompts
-        else select(opened.meta["name"], task, style, languages.split(","))
-    )
+    name = opened.meta["name"]
+    if prompts:
+        known = name if name in load()["prompts"] else ""
+        texts = read_file(prompts, opened.labels(task).columns, known)
+    else:
+        texts = select(name, task, style, languages.split(","))
     started = time.monotonic()
     measured = measure(loaded, opened, task, texts)
     seconds = time.monotonic() - started
@@ -186,8 +191,17 @@ def report(
         Path | None,
         typer.Option(help="Fill this README's tables from all kept records, and its figures."),
     ] = None,
+    paper: Annotated[
+        Path | None, typer.Option(help="Folder for the paper's tables beside ours: MD, LaTeX, CSV.")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Write one HTML page: what was run, beside the paper.")
+    ] = None,
+    parity: Annotated[
+        Path | None, typer.Option(help="A parity file or folder, for the certificate.")
+    ] = None,
 ) -> None:
-    """Print all results of a folder as a Markdown table; keep them; write the README's tables.
+    """Print all results of a folder as a Markdown table; keep them; set them beside the paper's.
 
     Example: dbeta report runs/demo/results --keep benchmarks/results/demo --readme README.md
     """
@@ -196,6 +210,8 @@ def report(
 
     if keep and keep.resolve() == folder.resolve():
         raise UsageError(f"--keep {keep} is the results folder itself; name another folder")
+    if parity and not (certificate and parity.exists()):
+        raise UsageError(f"--parity {parity}: a file or folder that is there, with --certificate")
     found = load_all(folder)
     typer.echo(table(found))
     if keep:
@@ -205,6 +221,14 @@ def report(
         write(readme, readme.parent / "benchmarks" / "results")
         copied = copy_figures(readme, folder.parent / "figures")
         typer.echo(f"{readme}: tables written, figures copied: {', '.join(copied)}", err=True)
+    if paper:
+        from dbeta_lib.reporting.paper_tables import export
+
+        typer.echo("\n".join(map(str, export(found, paper))), err=True)
+    if certificate:
+        from dbeta_lib.reporting.certificate import write as certify
+
+        typer.echo(certify(folder, certificate, parity=parity), err=True)
 
 
 def _keep(folder: Path, names: list[str], keep: Path) -> None:

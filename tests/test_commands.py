@@ -135,6 +135,18 @@ def test_the_results_folder_itself_is_no_place_to_keep_records(results, tmp_path
     assert (results / RESULT.file_name).is_file()
 
 
+def test_results_stand_beside_the_paper_s_and_in_a_certificate(results, tmp_path, capsys):
+    page = tmp_path / "certificate.html"
+    asked = ["report", str(results), "--paper", str(tmp_path / "paper"), "--certificate", str(page)]
+    assert main(asked) == 0
+    assert str(page) in capsys.readouterr().err
+    assert {"paper_tables.md", "paper_tables.tex", "paper_tables.csv"} <= {
+        path.name for path in (tmp_path / "paper").iterdir()
+    }
+    assert "not run" in page.read_text(encoding="utf-8")
+    assert main(["report", str(results), "--parity", str(tmp_path / "nosuch")]) == 2
+
+
 def test_an_empty_folder_replaces_no_kept_record(results, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["report", str(tmp_path / "empty"), "--keep", str(results)]) == 1
