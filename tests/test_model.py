@@ -94,7 +94,9 @@ def test_losses_features_and_logits_are_named_and_finite(tokenizer, switches):
     assert set(output.losses) == {"mlm", "mem", "etm", "ets", "total"}
     assert set(output.features) == {"ecg", "text", "fused"}
     assert all(torch.isfinite(loss) for loss in output.losses.values())
-    parts = sum(output.losses[k] for k in ("mlm", "mem", "etm", "ets"))
+    goal = model.config.objective
+    weights = {k: getattr(goal, f"{k}_weight") for k in ("mlm", "mem", "etm", "ets")}
+    parts = sum(weight * output.losses[k] for k, weight in weights.items())
     assert torch.isclose(output.losses["total"], parts)
     masked = int((batch_of(model, tokenizer).mlm_labels != -100).sum())
     assert output.logits["mlm"].shape == (masked, 200)  # vocabulary logits at masked words alone

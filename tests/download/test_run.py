@@ -256,8 +256,9 @@ def test_ctrl_c_leaves_parts_and_the_next_run_goes_on(ptb_xl, get, tmp_path):
     slow = threading.Event()
     ptb_xl.publish({**TABLES, big: os.urandom(30_000_000)})
     ptb_xl.on_get = lambda path: slow.set() if path == big else None
-    code = (
-        "import sys; from dbeta_lib.download import download\n"
+    code = (  # a shell in the background hands SIGINT on as ignored
+        "import signal; from dbeta_lib.download import download\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from dbeta_lib.download.fetch import _Part\n"
         "import time; write = _Part.write\n"
         "_Part.write = lambda self, chunk: (write(self, chunk), time.sleep(0.02))\n"

@@ -63,7 +63,7 @@ def store(tmp_path_factory):
             mask[11] = i != 5
             name = f"r{i:02d}"
             rare = int(i in (0, 27, 33, 40))
-            labels[name] = (slow, tall, rare, 1 - slow) if i != 7 else (0, 0, 0, 0)
+            labels[name] = (slow, tall, rare, 1 - slow) if i != 7 else (None,) * 4
             writer.add(
                 Record(name, to_signal(ecg, mask), patient_id=f"p{i // 2}", split=split,
                        report=f"report {i % 5}")
