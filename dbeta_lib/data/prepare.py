@@ -47,7 +47,6 @@ def write_store(
         dest, plan = shard_path(dest, *shard), plan.block(*shard)
     hz = options["sampling_rate"]
     load = functools.partial(_load, plan.read, hz, options["window"], options["keep_seconds"])
-    extra = [column for column in plan.records if column not in _NAMED]
     with StoreWriter(
         dest, name, hz, SECONDS * hz, plan.version, plan.checksum, options=options,
         code_version=code_version, reports_from_labels=plan.reports_from_labels,
@@ -57,12 +56,14 @@ def write_store(
             writer.set_aside(*entry)
         sources = plan.records["source"].tolist()
         outcomes = ordered_map(load, sources, workers, progress, f"{name} {hz} Hz")
-        for row, outcome in zip(plan.records.itertuples(index=False), outcomes, strict=True):
+        rows = plan.records.itertuples(index=False, name=None)  # a column may have any name
+        for values, outcome in zip(rows, outcomes, strict=True):
+            row = dict(zip(plan.records, values, strict=True))
             for window, signal in outcome:
                 if isinstance(signal, Rejected):
-                    writer.set_aside(row.record_id, signal)
+                    writer.set_aside(row["record_id"], signal)
                 else:
-                    writer.add(_record(row, window, signal, extra))
+                    writer.add(_record(row, window, signal))
         for task, (frame, convention) in plan.tasks.items():
             writer.labels(task, frame, convention)
         store = writer.close()
@@ -89,11 +90,10 @@ def _named(reason: Rejected, source: str) -> Rejected:
     return Rejected(reason.reason, f"{source}: {reason.detail}")
 
 
-def _record(row: Any, window: int, signal: Signal, extra: list[str]) -> Record:
-    known = {column: getattr(row, column) for column in _NAMED}
-    return Record(
-        **known, signal=signal, window=window, extra={name: getattr(row, name) for name in extra}
-    )
+def _record(row: dict[str, Any], window: int, signal: Signal) -> Record:
+    known = {column: row[column] for column in _NAMED}
+    extra = {name: value for name, value in row.items() if name not in _NAMED}
+    return Record(**known, signal=signal, window=window, extra=extra)
 
 
 def shard_path(dest: Path | str, number: int, of: int) -> Path:

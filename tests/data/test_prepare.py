@@ -57,7 +57,7 @@ def small_plan(folder) -> Plan:
     names = [f"r/{number}" for number in range(6)]
     labels = pd.DataFrame({"a": [n % 2 for n in range(6)]}, index=names)
     return Plan(
-        pd.DataFrame({"record_id": names, "source": names, "weight": np.arange(6) / 3}),
+        pd.DataFrame({"record_id": names, "source": names, "heart rate": np.arange(6) / 3}),
         functools.partial(read_wfdb, str(folder)), "1", "abc",
         {"t": (labels, "odd")}, [("r/x", "left out", "as planned")],
     )  # fmt: skip
