@@ -64,9 +64,13 @@ class Fusion(nn.Module):
         text `[B, L, H]`, ecg `[B, n, H]`, text_kept bool `[B, L]`. The ECG stream has no padding.
         """
         text_states = [text + self.modality.weight[0]]
-        ecg_states = [ecg + self.modality.weight[1]]
+        ecg_states = [self.ecg_start(ecg)]
         for text_layer, ecg_layer in zip(self.text_layers, self.ecg_layers, strict=True):
             text, ecg = text_states[-1], ecg_states[-1]
             text_states.append(text_layer(text, ecg, text_kept, None))
             ecg_states.append(ecg_layer(ecg, text, None, text_kept))
         return text_states, ecg_states
+
+    def ecg_start(self, ecg: Tensor) -> Tensor:
+        """The ECG stream `[B, n, H]` before the first layer."""
+        return ecg + self.modality.weight[1]

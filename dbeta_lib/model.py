@@ -168,16 +168,13 @@ class DBeta(HubFiles, nn.Module):
 
         Without `batch.ecg_noise` the masking is drawn from torch's generator.
         """
-        ecg, noise = self.present(batch.ecg, batch.lead_mask), batch.ecg_noise
-        if noise is None:
-            tokens = self.config.ecg.tokens_of(ecg.shape[-1])
-            noise = torch.rand(len(batch), tokens, device=ecg.device)
+        ecg, noise = self._seen(batch)
         streams = self.streams(ecg, batch.input_ids, batch.attention_mask, noise)
         labels = batch.mlm_labels
         masked_words = streams.text_states[-1][labels != -100]
         logits = {
             "mlm": self.mlm_head(masked_words),
-            "mem": self.mem_head(streams.ecg_states[self.config.mem.mem_layer], streams.restore),
+            "mem": self.samples(streams),
             "etm": self.etm_head(streams.fused),
         }
         ecg_features = streams.ecg_pooled
@@ -193,6 +190,29 @@ class DBeta(HubFiles, nn.Module):
         losses["total"] = self.weighted(losses)
         features = {"ecg": ecg_features, "text": streams.text_pooled, "fused": streams.fused}
         return Output(losses, features, logits)
+
+    def _seen(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The ECG as the stem takes it, and the noise that decides which tokens are masked."""
+        ecg, noise = self.present(batch.ecg, batch.lead_mask), batch.ecg_noise
+        if noise is None:
+            tokens = self.config.ecg.tokens_of(ecg.shape[-1])
+            noise = torch.rand(len(batch), tokens, device=ecg.device)
+        return ecg, noise
+
+    def samples(self, streams: Streams) -> Tensor:
+        """The MEM head's samples `[B, tokens, channels, patch]`, read after layer `mem_layer`."""
+        return self.mem_head(streams.ecg_states[self.config.mem.mem_layer], streams.restore)
+
+    def mem_alone(self, batch: Batch) -> Tensor:
+        """The MEM loss without the others; reads no text where MEM reads the ECG before fusion."""
+        ecg, noise = self._seen(batch)
+        if self.config.mem.mem_layer == 0:
+            _, projected, _, mask, restore = self.ecg_stream(ecg, noise)
+            samples = self.mem_head(self.fusion.ecg_start(projected), restore)
+        else:
+            streams = self.streams(ecg, batch.input_ids, batch.attention_mask, noise)
+            samples, mask = self.samples(streams), streams.mask
+        return mem_loss(samples, self.mem_target(batch.ecg, ecg), mask)
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """Sum of the four losses by their weights; a loss of weight 0 costs no gradient."""
@@ -294,7 +314,7 @@ class DBeta(HubFiles, nn.Module):
         streams = self.streams(
             seen, tokens["input_ids"], tokens["attention_mask"], noise.to(self.device)
         )
-        prediction = self.mem_head(streams.ecg_states[self.config.mem.mem_layer], streams.restore)
+        prediction = self.samples(streams)
         target = self.mem_target(ecg, seen)
         return {
             "prediction": prediction.transpose(1, 2).flatten(2),

@@ -105,6 +105,23 @@ def test_losses_features_and_logits_are_named_and_finite(tokenizer, switches):
     assert without == []
 
 
+@pytest.mark.parametrize("mem_layer", [0, 1, -1])
+def test_mem_alone_is_the_mem_of_all_four(tokenizer, mem_layer):
+    model = tiny(tokenizer, mem_layer=mem_layer).eval()
+    batch = batch_of(model, tokenizer)
+    assert torch.equal(model.mem_alone(batch), model(batch).losses["mem"])
+
+
+def test_mem_alone_reads_no_text_where_it_comes_before_fusion(tokenizer):
+    model = tiny(tokenizer, mem_layer=0)
+    batch = batch_of(model, tokenizer)
+    model.mem_alone(batch).backward()
+    trained = {n.split(".")[0] for n, p in model.named_parameters() if p.grad is not None}
+    assert trained == {"ecg_encoder", "ecg_projection", "fusion", "mem_head"}
+    batch.input_ids = None
+    model.mem_alone(batch)
+
+
 def test_loss_weights_scale_the_total(tokenizer):
     model = tiny(tokenizer, mlm_weight=2.0, mem_weight=0.0, etm_weight=0.5)
     losses = model.eval()(batch_of(model, tokenizer)).losses

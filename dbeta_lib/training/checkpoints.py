@@ -67,9 +67,15 @@ class Checkpoints:
             write_json(partial / "run.json", {"format": FORMAT, "step": step, **run})
             shutil.rmtree(path, ignore_errors=True)
             partial.rename(path)
-        for old in self.all()[: -self.keep]:
-            shutil.rmtree(old)
+        self.prune()
         return path
+
+    def prune(self) -> None:
+        """Remove all but the last `keep`, and what a run killed while it did so has left."""
+        kept = self.all()[-self.keep :]
+        for path in self.folder.glob("step-*"):
+            if _NAME.fullmatch(path.name) and path not in kept:
+                shutil.rmtree(path)
 
 
 def read_run(path: Path) -> dict[str, Any]:

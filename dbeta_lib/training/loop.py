@@ -58,7 +58,7 @@ class Loop:
         self.optimizer, self.schedule = optimizer_and_schedule(self.parameters, settings, fused)
         self.recorder = Recorder(
             settings.log_every, settings.explode, self.device,
-            lambda rows: accelerator.reduce(rows, "mean"),
+            lambda rows: accelerator.reduce(rows, "mean"), settings.mem_first,
         )  # fmt: skip
         self.step, self.before = 0, 0.0
         self.last_row: dict[str, float] = {}
@@ -123,8 +123,7 @@ class Loop:
         rank = self.accelerator.process_index
         torch.manual_seed(int_seed(settings.seed, "step", self.step, rank))
         with self._autocast():
-            alone = "mem" if self.step < settings.mem_first else "total"
-            loss, numbers = self.objective(batch, alone)
+            loss, numbers = self.objective(batch, self.step < settings.mem_first)
         self.accelerator.backward(loss)
         if settings.clip_norm:
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
@@ -146,7 +145,8 @@ class Loop:
     def _log(self, bar: Any) -> dict[str, float]:
         """A row of the curves: means over the steps since the row before."""
         self.last_row = self._checked(self.recorder.means)
-        shown = {name: f"{self.last_row[name]:.3f}" for name in (*LOSSES, "etm_accuracy")}
+        names = [name for name in (*LOSSES, "etm_accuracy") if name in self.last_row]
+        shown = {name: f"{self.last_row[name]:.3f}" for name in names}
         for name in ("etm_far", "etm_far_shuffled") if self.validation else ():
             shown[name] = f"{self.validation[f'val_{name}']:.2f}"
         bar.set_postfix(shown, refresh=False)

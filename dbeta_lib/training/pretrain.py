@@ -187,6 +187,7 @@ class _Run:
         )  # fmt: skip
         if self.is_main:
             save_model_folder(self.model, self.folder.model)
+            self.folder.checkpoints.prune()
             summary.save(self.folder.path / "summary.json")
         self.accelerator.wait_for_everyone()
         return summary

@@ -23,15 +23,20 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch, alone: str = "total") -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch, mem_alone: bool = False) -> tuple[Tensor, Tensor]:
         """The total loss, and `[6]`: the five losses and the share of right ETM decisions.
 
-        alone: a loss whose gradient is taken in place of the total's; the numbers are of all.
+        mem_alone: the MEM loss in place of the total; 0 stands for the numbers not computed.
         """
+        if mem_alone:
+            loss = self.model.mem_alone(batch)
+            numbers = loss.new_zeros(len(LOSSES) + 1, dtype=torch.float32)
+            numbers[LOSSES.index("mem")] = loss.detach()
+            return loss, numbers
         output = self.model(batch)
         hits = (output.logits["etm"].argmax(1) == batch.is_aligned).float().mean()
         numbers = [output.losses[name].detach().float() for name in LOSSES]
-        return output.losses[alone], torch.stack([*numbers, hits])
+        return output.losses["total"], torch.stack([*numbers, hits])
 
 
 class Diverged(Exception):
@@ -45,8 +50,9 @@ class Diverged(Exception):
 class Recorder:
     """Rows of `RECORDED`, one per step since the last row of the curves.
 
-    capacity: steps between two rows of the curves. explode: a total loss above this many times the
-    first step's is an error. reduce: averages a tensor over all processes.
+    capacity: steps between two rows of the curves. explode: a loss above this many times the first
+    step's is an error. reduce: averages a tensor over all processes. mem_first: up to this step
+    (from 1) the loss is MEM alone and the others have no number, afterwards it is the total.
     """
 
     def __init__(
@@ -55,17 +61,19 @@ class Recorder:
         explode: float,
         device: torch.device,
         reduce: Callable[[Tensor], Tensor],
+        mem_first: int = 0,
     ):
         self.rows = torch.zeros(capacity, len(RECORDED), device=device)
-        self.pending, self.first = 0, None  # rows filled; the first step's total loss
-        self.explode, self.reduce = explode, reduce
+        self.pending = 0  # rows filled
+        self.first: dict[str, float] = {}  # MEM alone and the total, each at its first step
+        self.explode, self.reduce, self.mem_first = explode, reduce, mem_first
 
     def add(self, numbers: Tensor, grad_norm: Tensor) -> None:
         """Note one step (what `Objective` returned) without asking the device for a number."""
         self.rows[self.pending] = torch.cat([numbers, grad_norm.detach().reshape(1)])
         self.pending += 1
 
-    def restore(self, rows: list[list[float]], first: float | None) -> None:
+    def restore(self, rows: list[list[float]], first: dict[str, float]) -> None:
         """Go on from what a checkpoint kept.
 
         It may have been written with another distance of rows, so the next row of the curves may
@@ -82,19 +90,29 @@ class Recorder:
             return []
         rows = self.reduce(self.rows[: self.pending]).tolist()
         for number, row in enumerate(rows, step - len(rows) + 1):
-            named = dict(zip(RECORDED, row))
-            self.first = named["total"] if self.first is None else self.first
+            named = self._computed(number, row)
+            loss = "mem" if number <= self.mem_first else "total"
+            first = self.first.setdefault(loss, named[loss])
             shown = ", ".join(f"{name} {value:.4g}" for name, value in named.items())
             if not np.isfinite(row).all():
                 raise Diverged(number, f"the loss is no longer finite ({shown})")
-            if named["total"] > self.explode * self.first:
+            if named[loss] > self.explode * first:
                 raise Diverged(
                     number, f"the loss is over {self.explode:g} times the first step's ({shown})"
                 )
         return rows
 
     def means(self, step: int) -> dict[str, float]:
-        """Means of the rows up to `step`, which are then forgotten."""
-        means = np.mean(self.read(step), axis=0).tolist()
+        """Means up to `step` of what was computed since the last; the rows are then forgotten."""
+        rows = self.read(step)
+        numbers = [self._computed(n, row) for n, row in enumerate(rows, step - len(rows) + 1)]
         self.pending = 0
-        return dict(zip(RECORDED, means))
+        values = {name: [named[name] for named in numbers if name in named] for name in RECORDED}
+        return {name: float(np.mean(found)) for name, found in values.items() if found}
+
+    def _computed(self, step: int, row: list[float]) -> dict[str, float]:
+        """The numbers that this step has, by name."""
+        named = dict(zip(RECORDED, row))
+        if step <= self.mem_first:
+            return {name: named[name] for name in ("mem", "grad_norm")}
+        return named

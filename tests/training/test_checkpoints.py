@@ -57,6 +57,14 @@ def test_the_last_ones_are_kept_and_unfinished_ones_are_not_seen(tmp_path):
     assert read_run(checkpoints.latest()) == {"format": 1, "step": 100, "note": 100}
 
 
+def test_what_a_kill_left_of_older_ones_is_removed(tmp_path):
+    for step in (5, 10, 15):
+        Checkpoints(tmp_path, keep=3).save(step, Saved(), {}, {})
+    (tmp_path / "step-00000005" / "run.json").unlink()  # killed while it was being removed
+    Checkpoints(tmp_path, keep=1).prune()
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000015"]
+
+
 def test_an_error_while_writing_leaves_nothing(tmp_path):
     class Broken(Saved):
         def save_pretrained(self, folder):

@@ -7,6 +7,7 @@ import signal
 from contextlib import nullcontext
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -288,8 +289,8 @@ def test_a_loss_that_is_not_finite_stops_with_step_records_and_checkpoint(
     original = loop.Objective.forward
     seen = []
 
-    def forward(objective, batch, alone="total"):
-        loss, numbers = original(objective, batch, alone)
+    def forward(objective, batch, mem_alone=False):
+        loss, numbers = original(objective, batch, mem_alone)
         seen.append(batch)
         bad = torch.where(torch.arange(6) == 1, torch.nan, numbers)
         return (loss, bad) if len(seen) == 7 else (loss, numbers)
@@ -399,6 +400,21 @@ def test_mem_may_be_trained_alone_at_first(begin, tmp_path, store, tokenizer, co
     assert not words and any(name.startswith("mem_head") for name in alone)
     assert any(name.startswith("ecg_encoder") for name in alone)
     assert words_after(5, mem_first=4)[1]
+
+
+def test_curves_of_steps_of_mem_alone_hold_what_was_computed(begin, tmp_path):
+    begin(tmp_path, mem_first=7, log_every=5)
+    rows = pd.read_csv(tmp_path / "curves.csv").set_index("step").loc[[5, 10, 15]]
+    assert rows["mem"].notna().all() and rows["grad_norm"].notna().all()
+    assert rows["total"].notna().tolist() == rows["etm_accuracy"].notna().tolist()
+    assert rows["total"].notna().tolist() == [False, True, True]
+    ln_v = rows.loc[10, "mlm"]  # of steps 8 to 10: zeros of steps 6 and 7 are not averaged in
+    assert abs(ln_v - rows.loc[15, "mlm"]) < 0.2 * ln_v
+
+
+def test_an_exploding_mem_alone_stops_the_run(begin, tmp_path):
+    with pytest.raises(DBetaError, match=r"the loss (is over 3 times|is no longer finite).*mem"):
+        begin(tmp_path, lr=50.0, explode=3.0, mem_first=18)
 
 
 def test_steps_of_mem_alone_are_resumed_like_any_other(begin, tmp_path, monkeypatch):
