@@ -153,6 +153,11 @@ class Workspace:
         self.pretrain(model, self.smallest, **SMALLEST_RUN)
         return model.eval()
 
+    def mem_alone(self) -> DBeta | None:
+        """The model after its steps of MEM alone, which had read no report; None without any."""
+        folder = (self.run if self.has_model else self.smallest) / "mem-alone"
+        return DBeta.from_pretrained(folder).eval() if folder.is_dir() else None
+
     @property
     def has_model(self) -> bool:
         """Whether notebook 03 has left a model that was trained on this very training store."""

@@ -19,7 +19,7 @@ from dbeta_lib.model import DBeta
 from dbeta_lib.progress import tqdm
 from dbeta_lib.seeds import int_seed
 from dbeta_lib.training.batches import BatchMaker
-from dbeta_lib.training.checkpoints import load_training
+from dbeta_lib.training.checkpoints import load_training, save_model_folder
 from dbeta_lib.training.clock import Clock
 from dbeta_lib.training.curves import Curves
 from dbeta_lib.training.monitor import COLUMNS, LOSSES, Monitor
@@ -101,6 +101,8 @@ class Loop:
                     values |= self._evaluate()
                     self.clock.skip(self.step)
                 self._row(values)
+                if self.step == settings.mem_first and self.accelerator.is_main_process:
+                    save_model_folder(self.model, self.folder.mem_alone)
                 every = settings.checkpoint_every
                 if at_end or (every and self.step % every == 0):
                     self._checkpoint()

@@ -47,7 +47,8 @@ def pretrain(
     weights before training) is not repeated: its weights are loaded into `model`. progress: bars.
     say: gets sentences about what is done.
 
-    Leaves `model/`, `curves.csv`, `tensorboard/`, `checkpoints/` and, last, `summary.json`.
+    Leaves `model/`, `curves.csv`, `tensorboard/`, `checkpoints/` and, last, `summary.json`; with
+    `mem_first` also `mem-alone/`, the model when it had read no text.
     Raises DBetaError when the loss is no longer finite or explodes (naming step, records and last
     checkpoint), when the disk is full, when what is to be resumed was another run (naming the
     field), or when something is there that may not be removed; UsageError when several processes

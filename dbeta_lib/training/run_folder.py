@@ -14,13 +14,15 @@ from dbeta_lib.training.checkpoints import Checkpoints, read_run
 from dbeta_lib.training.settings import Summary, first_difference
 
 # The summary first: killed while clearing, a run must not look finished.
-PRODUCTS = ("summary.json", "checkpoints", "tensorboard", "model", "curves.csv")
+PRODUCTS = ("summary.json", "checkpoints", "tensorboard", "model", "mem-alone", "curves.csv")
 # Written before anything else, so that a run killed before its first checkpoint is known too.
 MARK = ".dbeta-run.json"
 
 
 class RunFolder:
     """`path` holds model/, curves.csv, tensorboard/, checkpoints/ and, last, summary.json.
+
+    mem-alone/ is the model after the steps of MEM alone, where there were any: it has read no text.
 
     identity: all that decides the weights; whatever in the folder has another one is not gone on
     with.
@@ -34,6 +36,11 @@ class RunFolder:
     def model(self) -> Path:
         """Folder of the finished model."""
         return self.path / "model"
+
+    @property
+    def mem_alone(self) -> Path:
+        """Folder of the model that has seen ECGs only."""
+        return self.path / "mem-alone"
 
     def finished(self, resume: bool) -> Summary | None:
         """The summary if this very run was finished. With `resume`, another run is an error."""

@@ -406,6 +406,10 @@ def test_curves_of_steps_of_mem_alone_hold_what_was_computed(begin, tmp_path):
     begin(tmp_path, mem_first=7, log_every=5)
     rows = pd.read_csv(tmp_path / "curves.csv").set_index("step").loc[[5, 10, 15]]
     assert rows["mem"].notna().all() and rows["grad_norm"].notna().all()
+    mem_alone = load_file(tmp_path / "mem-alone" / "model.safetensors")
+    later = load_file(tmp_path / "model" / "model.safetensors")
+    drawn = {name.split(".")[0] for name in later if not torch.equal(later[name], mem_alone[name])}
+    assert {"ecg_encoder", "text_encoder", "etm_head"} <= drawn
     assert rows["total"].notna().tolist() == rows["etm_accuracy"].notna().tolist()
     assert rows["total"].notna().tolist() == [False, True, True]
     ln_v = rows.loc[10, "mlm"]  # of steps 8 to 10: zeros of steps 6 and 7 are not averaged in
