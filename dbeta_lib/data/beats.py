@@ -56,7 +56,8 @@ def median_beat(ecg: np.ndarray, sampling_rate: float) -> Beats | None:
     lag = max(1, round(0.02 * sampling_rate))
     if ecg.shape[1] < 2 * sampling_rate:
         return None
-    velocity = np.abs(ecg[:, lag:] - ecg[:, :-lag]).sum(axis=0)
+    moved = ecg[:, lag:] - ecg[:, :-lag]
+    velocity = np.abs(moved, out=moved).sum(axis=0)
     peaks = _peaks(velocity, sampling_rate)
     if len(peaks) < 3:
         return None

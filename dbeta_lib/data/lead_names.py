@@ -1,5 +1,6 @@
 """Leads by the labels that recorders give them: "ECG I", "Lead_aVR", "V1 (uV)"."""
 
+import functools
 import re
 
 from dbeta_lib.leads import LEADS
@@ -13,6 +14,7 @@ _LABEL = re.compile(
 _MAX_LABEL = 80  # characters; the longest of EDF has 16
 
 
+@functools.lru_cache(maxsize=512)  # the records of a data set have the same few
 def parse_label(label: str) -> tuple[str, str] | None:
     """Lead, as in LEADS, and unit ("" = not said) of a label such as "ECG aVR"; None: no lead."""
     label = label.strip().lower()

@@ -25,8 +25,8 @@ def hum(ecg: np.ndarray, sampling_rate: float) -> dict[int, np.ndarray]:
     second = round(sampling_rate)
     if not shown or ecg.shape[1] < second:
         return {}
-    seconds = ecg[:, : ecg.shape[1] // second * second].reshape(len(ecg), -1, second)
-    parts = (seconds @ _basis(second, sampling_rate)) ** 2
+    whole = ecg[:, : ecg.shape[1] // second * second].astype(np.float32)  # exact to 1e-6 mV
+    parts = (whole.reshape(len(ecg), -1, second) @ _basis(second, sampling_rate)) ** 2
     power = middle((parts[:, :, ::2] + parts[:, :, 1::2]) / 2, 1)
     found = {}
     for i, hz in enumerate(shown):
@@ -41,9 +41,10 @@ def _can_show(hz: float, sampling_rate: float) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def _basis(samples: int, sampling_rate: float) -> np.ndarray:
-    """float `[samples, 6 n]`: cosine and sine of each frequency, of that below and that above."""
+    """float32 `[samples, 6 n]`: cosine and sine of each frequency, of that below and that above."""
     offsets = (0, -_BESIDE, _BESIDE)
     bands = [hz + offset for hz in HZ if _can_show(hz, sampling_rate) for offset in offsets]
     time = 2 * np.pi * np.arange(samples) / sampling_rate
     window = np.hanning(samples) * 2 / np.hanning(samples).sum()
-    return np.array([window * wave(f * time) for f in bands for wave in (np.cos, np.sin)]).T
+    waves = np.array([window * wave(f * time) for f in bands for wave in (np.cos, np.sin)])
+    return np.ascontiguousarray(waves.T, dtype=np.float32)

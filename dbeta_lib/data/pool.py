@@ -1,12 +1,14 @@
 """Reading many records in worker processes, results in the order of the records."""
 
+import itertools
 import multiprocessing
 import multiprocessing.connection
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 from dbeta_lib.errors import DBetaError, UsageError
@@ -14,6 +16,12 @@ from dbeta_lib.progress import tqdm
 
 _CHUNK = 32  # records per message
 _AHEAD = 4  # chunks per worker that may wait, so that memory stays flat
+# glibc gives memory of this size back to the system after each use, and taking it again costs more
+# than what is computed in it; other systems do not read these names.
+_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "OMP_NUM_THREADS": "1",
+}  # fmt: skip
 
 
 def ordered_map(
@@ -43,17 +51,19 @@ def _parallel(function: Callable, jobs: Sequence[Any], workers: int) -> Iterator
     # spawn: no threads or open files of this process are inherited, the same on every system
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        waiting = []
+
+        def hand_out(chunks: int) -> list[Future]:
+            return [
+                pool.submit(_run_chunk, function, jobs[start : start + _CHUNK])
+                for start in itertools.islice(starts, chunks)
+            ]
+
         try:
-            while True:
-                while len(waiting) < workers * _AHEAD:
-                    start = next(starts, None)
-                    if start is None:
-                        break
-                    waiting.append(pool.submit(_run_chunk, function, jobs[start : start + _CHUNK]))
-                if not waiting:
-                    return
+            with _environment():  # all workers start with the first chunks
+                waiting = hand_out(workers * _AHEAD)
+            while waiting:
                 yield from waiting.pop(0).result()
+                waiting += hand_out(1)
         except BrokenProcessPool as error:
             raise DBetaError(
                 "a worker process ended early: memory ran out, or a script without "
@@ -63,13 +73,24 @@ def _parallel(function: Callable, jobs: Sequence[Any], workers: int) -> Iterator
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _environment() -> Iterator[None]:
+    """What a process started here finds in its environment; what was set before stays."""
+    added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
 def _run_chunk(function: Callable, jobs: Sequence[Any]) -> list[Any]:
     return [function(job) for job in jobs]
 
 
 def _end_with_parent() -> None:
     """A worker whose parent was killed ends too, instead of waiting for ever."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

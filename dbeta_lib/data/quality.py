@@ -82,9 +82,11 @@ def examine(
     findings = [_length(length)]
     if length < MIN_SECONDS or not present.any():
         return [f for f in findings if f]
-    missing = ~np.isfinite(ecg)
-    gaps = missing.mean(axis=1) * present if missing.any() else np.zeros(len(ecg))
-    ecg = _without_gaps(ecg, present, missing)
+    gaps, missing = np.zeros(len(ecg)), None
+    if not (present.all() and np.isfinite(ecg.sum())):  # a sum is finite where all is
+        missing = ~np.isfinite(ecg)
+        gaps = missing.mean(axis=1) * present
+        ecg = _without_gaps(ecg, present, missing)
     top, bottom = ecg.max(axis=1), ecg.min(axis=1)
     moving = present & (top - bottom > _FLAT * _typical(top - bottom)) & (gaps <= MAX_GAP)
     slow, rate = slow_down(ecg, sampling_rate)
@@ -110,8 +112,6 @@ def examine(
 
 def _without_gaps(ecg: np.ndarray, present: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """The recording with the lead's median in its gaps; absent leads are 0."""
-    if not missing.any() and present.all():
-        return ecg
     ecg = np.array(ecg, dtype=np.float64)
     for lead in np.flatnonzero(missing.any(axis=1)):
         known = ecg[lead][~missing[lead]]
@@ -194,7 +194,7 @@ def _clipped(
     for extreme in (top, bottom):
         way = np.abs(extreme - centre)
         is_at = ecg == extreme[:, None]
-        at = np.count_nonzero(is_at, axis=1)
+        at = np.array([np.count_nonzero(row) for row in is_at])  # axis=1 takes thrice as long
         for lead in np.flatnonzero(moving & (way > 0.15) & (at >= max(6, 0.002 * ecg.shape[1]))):
             near = np.count_nonzero(np.abs(ecg[lead] - extreme[lead]) < 0.05 * way[lead])
             places = np.count_nonzero(np.diff(is_at[lead].view(np.int8)) == 1) + is_at[lead, 0]

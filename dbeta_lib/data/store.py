@@ -95,8 +95,9 @@ class SignalStore:
 
         One row by its number: `[12, T]`.
         """
-        signals = self.signals[rows]
-        return np.divide(signals, np.float32(1000), dtype=np.float32)
+        ecg = np.asarray(self.signals[rows]).astype(np.float32)
+        ecg /= 1000  # in place: a division that converts as it goes takes half as long again
+        return ecg
 
     def rows(self, split: str) -> np.ndarray:
         """int64 indices of the rows of 'train', 'val' or 'test', ascending."""

@@ -5,9 +5,11 @@
 in the first line, and date and time are not read: published ones are shifted or made up.
 """
 
+import functools
 import math
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbeta_lib.data.lead_names import parse_label
 from dbeta_lib.data.signals import Rejected
@@ -20,8 +22,7 @@ _MIN_GAIN, _MAX_GAIN = 1e-9, 1e15
 _GAIN = re.compile(rf"({_NUMBER})(?:\(([-+]?\d{{1,12}})\))?(?:/(\S{{1,20}}))?", re.ASCII)
 
 
-@dataclass(frozen=True)
-class SignalLine:
+class SignalLine(NamedTuple):
     """One signal: where its samples are, and what they mean."""
 
     file: str
@@ -85,26 +86,37 @@ def _record_line(line: str, file: str) -> tuple[float, int, int]:
 
 def _signal_line(line: str, file: str) -> SignalLine:
     """file format[xframe][:skew][+offset] [gain[(baseline)][/unit] [resolution [zero ...]]]"""
-    parts = line.split(maxsplit=8)
-    kind = _FORMAT.fullmatch(parts[1]) if len(parts) > 1 else None
+    parts = line.split(maxsplit=1)
+    found = _described(parts[1]) if len(parts) > 1 else None
+    if found is None:
+        raise Rejected("unreadable", f"{file}: '{line[:60]}' is no signal line")
+    if isinstance(found, str):
+        raise Rejected("unknown unit", f"{file}: {found}")
+    return SignalLine(parts[0], *found)
+
+
+@functools.lru_cache(maxsize=512)  # the records of a data set differ in little but the file's name
+def _described(text: str) -> tuple | str | None:
+    """What follows the file's name, as fields; what is wrong with the gain; None: no such line."""
+    parts = text.split(maxsplit=7)
+    kind = _FORMAT.fullmatch(parts[0])
+    zero = parts[3] if len(parts) > 3 else "0"
     if kind is None:
-        raise Rejected("unreadable", f"{file}: '{line[:60]}' is no signal line")
-    lead = parts[8] if len(parts) > 8 else ""
-    gain, baseline, unit = _gain(parts[2] if len(parts) > 2 else "nothing", lead, file)
-    zero = parts[4] if len(parts) > 4 else "0"
+        return None
+    lead = parts[7] if len(parts) > 7 else ""
+    given = parts[1] if len(parts) > 1 else "nothing"
+    gain = _gain(given, lead)
+    if gain is None:
+        return f"'{given[:20]}' is no gain that gives units to samples"
     if not re.fullmatch(r"[-+]?\d{1,12}", zero, re.ASCII):
-        raise Rejected("unreadable", f"{file}: '{line[:60]}' is no signal line")
-    return SignalLine(
-        file=parts[0], format=int(kind[1]), per_frame=int(kind[2] or 1), skew=int(kind[3] or 0),
-        offset=int(kind[4] or 0), gain=gain, baseline=int(baseline or zero), unit=unit, lead=lead,
-    )  # fmt: skip
+        return None
+    where = (int(kind[1]), int(kind[2] or 1), int(kind[3] or 0), int(kind[4] or 0))
+    return (*where, gain[0], int(gain[1] or zero), gain[2], lead)
 
 
-def _gain(text: str, lead: str, file: str) -> tuple[float, str | None, str]:
+def _gain(text: str, lead: str) -> tuple[float, str | None, str] | None:
     """Gain, baseline (None = not said) and unit. Only a signal that is no lead may have none."""
     found = _GAIN.fullmatch(text)
     if found and _MIN_GAIN <= abs(float(found[1])) <= _MAX_GAIN:
         return float(found[1]), found[2], found[3] or "mV"
-    if lead and not parse_label(lead):
-        return math.nan, None, ""
-    raise Rejected("unknown unit", f"{file}: '{text[:20]}' is no gain that gives units to samples")
+    return (math.nan, None, "") if lead and not parse_label(lead) else None

@@ -7,6 +7,7 @@ leads and units are what the dataset has. Samples of format
 formats by `wfdb`, once the two agree on what the header says.
 """
 
+import io
 import math
 import os
 import stat
@@ -67,12 +68,13 @@ def read_wfdb(
         for s in header.signals
     )
     values = (_plain if is_plain else _by_wfdb)(path, header, [*leads], length, name)
-    rows = [lead_index(lead) for lead in leads.values()]
-    ecg = np.full((len(LEADS), length), np.nan)
-    ecg[rows] = values * scale[:, None]
-    mask = np.zeros(len(LEADS), dtype=bool)
-    mask[rows] = True
-    return Recording(ecg, mask, header.sampling_rate)
+    if (scale != 1).any():
+        values *= scale[:, None]
+    mask = np.array([lead in leads.values() for lead in LEADS])
+    if not mask.all():
+        values, present = np.full((len(LEADS), length), np.nan), values
+        values[mask] = present
+    return Recording(values, mask, header.sampling_rate)
 
 
 def read_header(folder: Path | str, name: str) -> Header:
@@ -84,34 +86,44 @@ def _plain(path: Path, header: Header, wanted: list[int], length: int, name: str
     """float64 `[wanted, T]` in the header's units, of format 16 in one file; NaN where invalid."""
     first, count = header.signals[0], len(header.signals)
     try:
-        raw = np.fromfile(path.with_name(first.file), "<i2", length * count, offset=first.offset)
+        with open(path.with_name(first.file), "rb", buffering=0) as file:
+            file.seek(first.offset)
+            raw = np.frombuffer(_read(file, 2 * length * count), "<i2")
     except OSError as error:
         raise Rejected("unreadable", f"{name}: {error.strerror}") from None
     if raw.size != length * count:
         raise Rejected("truncated", f"{name}: its signal file became shorter while it was read")
-    samples = raw.reshape(length, count).T
-    if len(wanted) < count:
-        samples = samples[wanted]
+    samples = raw.reshape(length, count).T[wanted]  # each lead in one piece: what follows is fast
     values = samples.astype(np.float64)
-    if (samples == _INVALID).any():
+    if raw.min() == _INVALID:
         values[samples == _INVALID] = np.nan
-    values -= np.array([[header.signals[i].baseline] for i in wanted])
+    baselines = np.array([[header.signals[i].baseline] for i in wanted])
+    if baselines.any():
+        values -= baselines
     values /= np.array([[header.signals[i].gain] for i in wanted])
     return values
+
+
+def _read(file: io.RawIOBase, size: int) -> bytes:
+    """So many bytes, fewer at the file's end; one call of the system may give less than asked."""
+    data = file.read(size)
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    return data[: len(data) // 2 * 2]
 
 
 def _by_wfdb(path: Path, header: Header, wanted: list[int], length: int, name: str) -> np.ndarray:
     """The same for other formats, several files or several samples per frame."""
     try:
         is_agreed = _layout(header, wanted) == _wfdb_layout(wfdb.rdheader(str(path)), wanted)
-        values = wfdb.rdrecord(str(path), channels=wanted).p_signal.T if is_agreed else None
+        read = wfdb.rdrecord(str(path), channels=sorted(wanted)).p_signal.T if is_agreed else None
     except Exception as error:  # wfdb raises whatever its parsing meets; none of it may end a run
         raise Rejected("unreadable", f"{name}.dat: {type(error).__name__}: {error}") from error
-    if values is None or values.shape != (len(wanted), length):
+    if read is None or read.shape != (len(wanted), length):
         raise Rejected(
             "unreadable", f"{name}.hea is understood otherwise by wfdb; write it plainly"
         )
-    return values
+    return read[np.argsort(np.argsort(wanted))]
 
 
 def _layout(header: Header, wanted: list[int]) -> tuple:
@@ -134,14 +146,13 @@ def _inside(folder: Path, name: str) -> Path:
     parts = Path(name).parts
     if not parts or Path(name).is_absolute() or ".." in parts or "\x00" in name:
         raise Rejected("path refused", f"'{name}' is no path below the data folder")
-    path = folder
+    path = str(folder)
     for part in parts[:-1]:
-        path = path / part
-        if path.is_symlink():
-            raise Rejected(
-                "path refused", f"{path.relative_to(folder)} is a link; links are not followed"
-            )
-    return path / parts[-1]
+        path = os.path.join(path, part)
+        if os.path.islink(path):
+            shown = Path(path).relative_to(folder)
+            raise Rejected("path refused", f"{shown} is a link; links are not followed")
+    return Path(path, parts[-1])
 
 
 def _size(path: Path, shown: str) -> int:
@@ -201,10 +212,10 @@ def _check_files(header: Header, leads: dict[int, str], folder: Path, name: str)
     """
     files: dict[str, list[SignalLine]] = {}
     for signal in header.signals:
-        file = signal.file
+        files.setdefault(signal.file, []).append(signal)
+    for file in files:
         if file != Path(file).name or file in (".", "..", "~", "-") or not file.isprintable():
             raise Rejected("path refused", f"{name}.hea names '{file}', which is not beside it")
-        files.setdefault(file, []).append(signal)
     if [s for group in files.values() for s in group] != [*header.signals]:
         raise Rejected(
             "unreadable", f"{name}.hea mixes the signals of its files; sort them by file"
@@ -249,7 +260,7 @@ def _check_file(signals: list[SignalLine], header: Header, path: Path, name: str
 
 
 def _leads(header: Header, file: str, leave_out: bool) -> dict[int, str]:
-    """Which signals are leads, and which ones: `{place in the header: name as in LEADS}`."""
+    """Which signals are leads: `{place in the header: name}`, in the order of LEADS."""
     labels = [(i, parse_label(signal.lead)) for i, signal in enumerate(header.signals)]
     # "I/II" and "V1 (filtered)" are something else than the lead: what follows must be a unit.
     leads = {i: label[0] for i, label in labels if label and label[1] in ("", *_TO_MV)}
@@ -260,7 +271,7 @@ def _leads(header: Header, file: str, leave_out: bool) -> dict[int, str]:
     if len(set(leads.values())) != len(leads):
         found = f"{file} names a lead twice: {' '.join(leads.values())}"
         raise Rejected("unknown lead name", found)
-    return leads
+    return dict(sorted(leads.items(), key=lambda item: lead_index(item[1])))
 
 
 def _scales(header: Header, leads: dict[int, str], file: str) -> np.ndarray:

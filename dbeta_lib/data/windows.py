@@ -60,7 +60,9 @@ def _window(
         return Rejected(reason.reason, where + reason.detail)
     # Looked at as recorded: resampling hides clipping and hum.
     findings = quality.flags(ecg, mask, rate)
-    return pad(signal.replace(findings=findings), SECONDS * hz)
+    signal = pad(signal.replace(findings=findings), SECONDS * hz)
+    _ = signal.hash  # worked out here, in a worker, and sent with the signal
+    return signal
 
 
 def pad(signal: Signal, samples: int) -> Signal:

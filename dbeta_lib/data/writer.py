@@ -164,7 +164,7 @@ class StoreWriter:
         self._digest.update(data)
         text = normalise_report(record.report) if record.text is None else record.text
         known = {**vars(record), **vars(record.signal), "text": text}
-        known["signal_hash"] = record.signal.hash()
+        known["signal_hash"] = record.signal.hash
         for column in _COLUMNS.keys() - {"report_id"}:
             self._rows[column].append(known[column])
         for column, value in record.extra.items():
