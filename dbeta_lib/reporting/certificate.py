@@ -6,6 +6,7 @@ file is escaped.
 
 import html
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,23 +40,27 @@ section { overflow-x: auto; } details { margin: .4rem 0; } summary { cursor: poi
 
 
 def write(
-    results_folder: Path | str, out_html: Path | str, *, parity: Path | str | None = None
+    results_folder: Path | str,
+    out_html: Path | str,
+    *,
+    more: Sequence[Path | str] = (),
+    parity: Path | str | None = None,
 ) -> Path:
-    """Write the certificate about a folder of result records; the path.
+    """Write the certificate about a folder of result records, and `more` of them; the path.
 
     `parity`: a parity file (.npz) or a folder of them, checked now (seconds); without it the page
-    says that parity was not checked. Raises DBetaError where the folder is not there, a record or
-    parity file is damaged, or the disk is full.
+    says that parity was not checked. Raises DBetaError where a folder is not there, a record or
+    parity file is damaged, or the disk is full; UsageError where one of `more` holds no record.
     """
-    results = load_all(results_folder)
+    results = paper.gather(results_folder, more) if more else load_all(results_folder)
+    names = html.escape(", ".join(paper.run_name(folder) for folder in (results_folder, *more)))
     made = paper_tables.tables(results)
     demo = made.pop(paper_tables.DEMO, None)
     doubts = made.pop("Doubts about printed numbers")
     parts = [
         "<h1>Certificate: D-BETA, the paper and this run</h1>",
-        f'<p class="sub">{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · results in '
-        f"{html.escape(Path(results_folder).name)} · for research and teaching, not for "
-        "diagnosis</p>",
+        f'<p class="sub">{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · results in {names} · '
+        "for research and teaching, not for diagnosis</p>",
         _section("What it says", _said(results)),
         _section("Code", _code()),
         _section("Versions of the records", _versions(results)),
@@ -157,9 +162,11 @@ def _said(results: pd.DataFrame) -> str:
     pairs = paper_tables.joined(results)
     cells = pairs.drop_duplicates(["protocol", "dataset", "label_fraction", "lead_subset"])
     ran = pairs[pairs["our_encoder"].notna()]
+    where = ["our_file", "our_folder"] if "our_folder" in ran else ["our_file"]
+    answers = len(ran.drop_duplicates(where))
     demo = int(paper.is_demo(results).sum())
     lines = [
-        f"{len(results):,} result records; {ran['our_file'].nunique():,} of them answer a question "
+        f"{len(results):,} result records; {answers:,} of them answer a question "
         f"of the paper's tables, {demo:,} are demo results and stand apart.",
         f"A single record can answer {len(cells):,} such questions; D-BETA's printed number is "
         f"known for {int((cells['printed'] != '').sum()):,} of them.",

@@ -16,11 +16,13 @@ from papers that quote it, which is why so many carry a doubt. They are printed 
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from dbeta_lib.errors import DBetaError
+from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.evaluation.results import load_all
 
 PATH = Path(__file__).with_name("paper_results.csv")
 POINTS = 100  # printed numbers are 100 times the values of result records
@@ -48,6 +50,7 @@ PROTOCOLS = {  # name in result records -> title
     "full fine-tuning": "Full fine-tuning",
     "identification": "Patient identification",
 }
+VERDICTS = ("ours contains it", "ours is higher", "ours is lower")
 
 
 def published(path: Path | str = PATH) -> pd.DataFrame:
@@ -148,6 +151,34 @@ def is_demo(results: pd.DataFrame) -> pd.Series:
     return (results["data"] == SYNTHETIC) | results["profile"].isin(DEMO_PROFILES)
 
 
+def gather(own: Path | str, more: Sequence[Path | str] = ()) -> pd.DataFrame:
+    """The records of a run's folder and of further ones, as `load_all` gives them, and `folder`.
+
+    `folder` is where a record lies: "ptbxl" for runs/ptbxl/results. A record that stands in several
+    folders (the same question, store, weights and numbers) counts once, for the first of them.
+    `own` may be empty. Raises DBetaError where a folder is not there or a record is damaged,
+    UsageError where a further folder holds no record.
+    """
+    frames = [load_all(folder) for folder in (own, *more)]
+    for folder, frame in zip(more, frames[1:]):
+        if frame.empty:
+            raise UsageError(f"{folder} holds no result record; name a folder such as results/")
+    rows = [
+        {**row, "folder": run_name(folder)}
+        for folder, frame in zip((own, *more), frames)
+        for row in frame.to_dict("records")
+    ]
+    table = pd.DataFrame(rows, columns=[*frames[0].columns, "folder"])
+    same = ["file", "weights_hash", "value", "low", "high"]
+    return table.drop_duplicates(same).reset_index(drop=True)
+
+
+def run_name(folder: Path | str) -> str:
+    """`runs/ptbxl/results` -> `ptbxl`, any other folder by its own name."""
+    folder = Path(folder).resolve()
+    return folder.parent.name if folder.name == "results" else folder.name
+
+
 def join(cells: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     """Every real record of `load_all` beside the cell that asks its question; every cell stays.
 
@@ -203,6 +234,7 @@ def verdict(number: float, low: float, high: float) -> str:
     """
     if any(math.isnan(x) for x in (number, low, high)):
         return ""
+    contains, higher, lower = VERDICTS
     if low <= number <= high:
-        return "ours contains it"
-    return "ours is higher" if low > number else "ours is lower"
+        return contains
+    return higher if low > number else lower

@@ -100,7 +100,30 @@ def not_run(results: pd.DataFrame) -> pd.DataFrame:
 
 def joined(results: pd.DataFrame) -> pd.DataFrame:
     """Cells and our real records, one row each pair, with plain columns: what the CSV holds."""
-    return paper.join(paper.cells(paper.published()), results)[[*_CELL, *_OURS, "verdict"]]
+    beside = paper.join(paper.cells(paper.published()), results)
+    notes = ["" if _none(seen) else seen.note for seen in beside["our_provenance"]]
+    folder = ["our_folder"] * ("our_folder" in beside)  # where records of several were gathered
+    return beside.assign(our_note=notes)[[*_CELL, *_OURS, *folder, "our_note", "verdict"]]
+
+
+def overview(results: pd.DataFrame) -> Table:
+    """How far the reproduction is, a row per protocol: questions of the paper, results of ours.
+
+    A question is a cell that one record can answer; results are counted by domain, and those of
+    pre-trained encoders by where their interval lies against D-BETA's number, if that is known.
+    """
+    beside = paper.join(paper.cells(paper.published()), results)
+    rows = []
+    for protocol, of in beside.groupby("protocol", sort=False):
+        cells, known = of.drop_duplicates("cell"), of["our_domain"]
+        row = {"table": paper.PROTOCOLS[protocol], "questions": len(cells)}
+        row["D-BETA's number known"] = int((cells["printed"] != "").sum())
+        row |= {f"ours {domain}": int((known == domain).sum()) for domain in WORDS}
+        row |= {verdict: int((of["verdict"] == verdict).sum()) for verdict in paper.VERDICTS}
+        rows.append(row)
+    demo = int(paper.is_demo(results).sum())
+    caption = f"Results of ours by domain; {demo:,} demo results are not among them"
+    return show(pd.DataFrame(rows), caption)
 
 
 _CELL = [
@@ -108,9 +131,9 @@ _CELL = [
     "compared", "elsewhere",
 ]  # fmt: skip
 _OURS = [f"our_{name}" for name in (
-    "encoder", "variant", "protocol", "task", "profile", "switches", "pretraining_seed", "value",
-    "low", "high", "level", "sd", "n", "n_train", "patients", "k_used", "k", "store_fingerprint",
-    "date", "domain", "file",
+    "encoder", "variant", "protocol", "task", "metric", "profile", "switches", "pretraining_seed",
+    "value", "low", "high", "level", "sd", "n", "n_train", "patients", "k_used", "k",
+    "store_fingerprint", "date", "domain", "file",
 )]  # fmt: skip
 
 
@@ -187,6 +210,7 @@ def _ours(row: dict) -> list[str]:
     where = f"{row['data']} {row['our_store_fingerprint'][:8]}: "
     where += f"{row['our_task']}, {row['our_protocol']}"
     where += f", profile {row['our_profile']}" if row["our_profile"] else ""
+    where += f", kept in {row['our_folder']}" if row.get("our_folder") else ""
     value = _points(row["our_value"], row["our_low"], row["our_high"])
     return [value, row["verdict"] or ABSENT, encoder, rows, _read(row["our_provenance"]), where]
 
@@ -196,14 +220,15 @@ def _points(value: float, low: float, high: float) -> str:
 
 
 def _read(seen: Provenance) -> str:
-    """The stores that pre-training read, and what of the evaluated patients stood in them."""
+    """The stores that pre-training read, what of the evaluated patients stood there, and notes."""
     if not seen.stores:
-        return "nothing"
+        return f"nothing; {seen.note}" if seen.note else "nothing"
     told = [" and ".join(sorted({store.split()[0] for store in seen.stores}))]
     told += ["evaluated patients' ECGs"] * bool(seen.signals_seen)
     told += ["their reports"] * bool(seen.reports_seen)
     told += ["reports of the training records"] * bool(seen.train_reports_seen)
     told += ["reports made from labels"] * bool(seen.label_derived_reports)
+    told += [seen.note] if seen.note else []
     return ", ".join(told)
 
 
@@ -229,12 +254,15 @@ def _demo(results: pd.DataFrame) -> Table:
     """Demo results by themselves: a demonstration of the code, no evidence about patients."""
     names = ["data", "task", "protocol", "variant", "label_fraction", "lead_subset", "encoder",
              "against", "metric", "profile", "n", "value", "low", "high"]  # fmt: skip
-    frame = results[names].sort_values(names[:8], kind="stable").reset_index(drop=True)
+    notes = [seen.note for seen in results["provenance"]]
+    frame = results[[*names, "domain"]].assign(note=notes)
+    frame = frame.sort_values(names[:8], kind="stable").reset_index(drop=True)
     lines = [
         (
             row["task"], row["protocol"] + (f", {row['variant']}" if row["variant"] else ""),
             share(row["label_fraction"]), row["lead_subset"],
-            row["encoder"] + (f" - {row['against']}" if row["against"] else ""), row["metric"],
+            row["encoder"] + (f" - {row['against']}" if row["against"] else "")
+            + (f" ({row['note']})" if row["note"] else ""), row["metric"],
             _points(row["value"], row["low"], row["high"]), f"{row['n']:,}",
             f"{row['data']}, profile {row['profile'] or 'not named'}",
         )

@@ -197,14 +197,16 @@ def pivot(
 ) -> Table:
     """Results as rows x columns, "0.803 [0.79, 0.82]" in each cell; fractions as "10 %".
 
-    Rows keep the order of `results`, columns are sorted. Several results for one cell (seeds) are
+    Rows and columns keep the order of `results`, columns of numbers are sorted. Several results for one cell (seeds) are
     shown as their mean and their range, and the caption says so. Digits as in `format_interval`.
     Raises UsageError for a missing column.
     """
     names = [rows] if isinstance(rows, str) else list(rows)
     need_columns(results, [*names, columns, value], "the table of results")
     keys = list(dict.fromkeys(results[names].itertuples(index=False, name=None)))
-    heads = sorted(results[columns].dropna().unique())
+    heads = list(results[columns].dropna().unique())
+    if pd.api.types.is_numeric_dtype(results[columns]):
+        heads = sorted(heads)
     grouped = dict(list(results.groupby([*names, columns], sort=False, dropna=False)))
     cells, several = [], False
     for key in keys:

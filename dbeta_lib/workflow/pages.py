@@ -78,6 +78,7 @@ def write_index(out: Path, profile: str, notebooks: tuple[Notebook, ...], state:
         rows,
         "</table>",
         _data_reports(out),
+        _certificate(out),
         *_summaries(notebooks, state),
         _figures(out),
     ]
@@ -120,6 +121,12 @@ def _link(out: Path, target: Path, text: str) -> str:
 def _address(out: Path, target: Path) -> str:
     """The target relative to the run folder, as an address."""
     return quote(os.path.relpath(target, out).replace(os.sep, "/"))
+
+
+def _certificate(out: Path) -> str:
+    """Link to the certificate that notebook 11 left."""
+    link = _link(out, out / "certificate.html", "certificate")
+    return f"<p>The paper beside this run: {link}</p>" if link else ""
 
 
 def _data_reports(out: Path) -> str:

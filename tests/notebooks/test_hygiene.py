@@ -19,6 +19,9 @@ EXPECTED = [
     "03_pretraining",
     "04_zero_shot",
     "05_linear_probe",
+    "06_lead_subsets",
+    "07_fine_tuning",
+    "11_paper_tables",
 ]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb")) + sorted((FOLDER / "solutions").glob("*.ipynb"))

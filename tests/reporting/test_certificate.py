@@ -130,3 +130,15 @@ def test_the_commit_is_that_of_the_checkout_and_changed_files_are_said(tmp_path)
 def test_without_git_the_commit_is_not_known(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert certificate.commit() == "not known"
+
+
+def test_further_folders_stand_on_the_page_with_their_names(tmp_path):
+    SHOT.save(tmp_path / "mine" / "results")
+    replace(SHOT, encoder="kept-model", task="super").save(tmp_path / "kept")
+    replace(SHOT, value=0.56).save(tmp_path / "kept")
+    path = certificate.write(
+        tmp_path / "mine" / "results", tmp_path / "c.html", more=[tmp_path / "kept"]
+    )
+    page = path.read_text(encoding="utf-8")
+    assert "results in mine, kept ·" in page and "3 result records; 3 of them" in page
+    assert "kept-model" in section(page, "The paper beside ours") and "kept in kept" in page

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbeta_lib.errors import DBetaError
+from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.evaluation.results import Result, load_all
 from dbeta_lib.reporting import paper_numbers as paper
 
@@ -169,3 +169,29 @@ def test_a_damaged_csv_is_told_in_one_sentence(tmp_path):
     frame.to_csv(tmp_path / "strange.csv", index=False)
     with pytest.raises(DBetaError, match="nosuch"):
         paper.published(tmp_path / "strange.csv")
+
+
+def test_gathered_records_are_those_of_all_folders_and_each_counts_once(tmp_path):
+    other = replace(PROBE, value=0.91)
+    PROBE.save(tmp_path / "run" / "results")
+    PROBE.save(tmp_path / "kept")
+    replace(PROBE, task="form").save(tmp_path / "kept")
+    other.save(tmp_path / "again")
+    found = paper.gather(tmp_path / "run" / "results", [tmp_path / "kept", tmp_path / "again"])
+    assert found[["task", "value", "folder"]].to_records(index=False).tolist() == [
+        ("rhythm", 0.9, "run"), ("form", 0.9, "kept"), ("rhythm", 0.91, "again")
+    ]  # fmt: skip
+    alone = paper.gather(tmp_path / "run" / "results")
+    pd.testing.assert_frame_equal(
+        alone.drop(columns="folder"), load_all(tmp_path / "run" / "results")
+    )
+
+
+def test_an_empty_run_is_taken_and_an_empty_or_absent_further_folder_is_told(tmp_path):
+    (tmp_path / "none").mkdir()
+    found = paper.gather(tmp_path / "none")
+    assert found.empty and {"domain", "file", "folder"} <= set(found.columns)
+    with pytest.raises(UsageError, match="none holds no result record"):
+        paper.gather(tmp_path / "none", [tmp_path / "none"])
+    with pytest.raises(DBetaError, match="absent is not there"):
+        paper.gather(tmp_path / "none", [tmp_path / "absent"])

@@ -159,3 +159,37 @@ def test_a_file_in_the_place_of_the_folder_is_wrong_use(frame, tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(UsageError, match="is a file"):
         paper_tables.export(frame, tmp_path / "taken")
+
+
+def test_the_overview_counts_questions_and_results_as_the_table_of_pairs_has_them(frame):
+    table = paper_tables.overview(frame).frame.set_index("table")
+    pairs = paper_tables.joined(frame)
+    assert table.loc["Linear probe", "questions"] == 18
+    assert table["questions"].sum() == len(paper.cells(paper.published()))
+    for domain in RECORDS:
+        assert table.loc["Linear probe", f"ours {domain}"] == 1
+        assert table.loc["Zero-shot", f"ours {domain}"] == 0
+    for verdict in paper.VERDICTS:
+        assert table[verdict].sum() == (pairs["verdict"] == verdict).sum()
+    assert table[list(paper.VERDICTS)].to_numpy().sum() == 3, "the untrained one gets no verdict"
+    assert "1 demo results" in paper_tables.overview(frame).caption
+
+
+def test_records_of_several_folders_say_where_they_are_kept(tmp_path):
+    PROBE.save(tmp_path / "mine" / "results")
+    replace(PROBE, value=0.92).save(tmp_path / "kept")
+    gathered = paper.gather(tmp_path / "mine" / "results", [tmp_path / "kept"])
+    text = paper_tables.tables(gathered)["Linear probe, ours out-of-domain"].to_markdown()
+    assert "profile paper, kept in mine" in text and "profile paper, kept in kept" in text
+    assert paper_tables.joined(gathered)["our_folder"].dropna().tolist() == ["kept", "mine"]
+
+
+def test_a_row_that_reads_the_report_says_so_in_every_table(tmp_path):
+    note = "reads the report, no ECG"
+    reader = replace(PROBE, encoder="text only", provenance=Provenance(note=note))
+    for record in (reader, replace(reader, data="synthetic", task="conditions")):
+        record.save(tmp_path)
+    made = paper_tables.tables(load_all(tmp_path))
+    assert f"| nothing; {note} |" in made["Linear probe, ours untrained"].to_markdown()
+    assert f"| text only ({note}) |" in made[paper_tables.DEMO].to_markdown()
+    assert paper_tables.joined(load_all(tmp_path))["our_note"].str.cat() == note
