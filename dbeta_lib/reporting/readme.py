@@ -19,7 +19,10 @@ from dbeta_lib.reporting.tables import pivot, show
 BLOCK = re.compile(r"(<!-- begin (\S+) -->\n)(.*?)(<!-- end \2 -->)", re.DOTALL)
 TIMES = "times"
 # What decides a cell of the tables; runs of several seeds have the seed in the encoder's name.
-_CELL = ["encoder", "task", "protocol", "metric", "label_fraction", "variant", "against"]
+_CELL = [
+    "encoder", "task", "protocol", "metric", "label_fraction", "variant", "against", "lead_subset",
+]  # fmt: skip
+FOLDED = "<details><summary>{}</summary>\n\n{}\n</details>\n"
 
 
 def blocks(text: str) -> dict[str, str]:
@@ -37,14 +40,24 @@ def render(name: str, results: Path) -> str:
     if name == TIMES:
         return _times(results)
     frame = _runs(name, results)
-    parts = []
-    for task in sorted(frame["task"].unique()):
-        of_task = frame[frame["task"] == task]
-        zero_shot = of_task[of_task["protocol"] == "zero-shot"]
-        probe = of_task[of_task["protocol"] == "linear probe"]
-        scores = zero_shot[zero_shot["metric"] == "macro_auc"]
-        parts += [_zero_shot(scores, task)] if len(scores) else []
-        parts += [_probe(probe, task)] if len(probe) else []
+    whole = frame[frame["lead_subset"] == "12"]
+    # The task that notebooks tell their story with is asked in most ways.
+    tasks = whole[whole["protocol"].isin(["zero-shot", "linear probe"])]["task"].value_counts()
+    parts = [_of_task(whole, task) for task in tasks.index[:1]]
+    others = [_of_task(whole, task) for task in sorted(tasks.index[1:])]
+    parts += [FOLDED.format("The other label tasks", "\n".join(others))] if others else []
+    more = [table for table in (_leads(frame), _fine_tuning(frame), _persons(frame)) if table]
+    parts += [FOLDED.format("Fewer leads, fine-tuning, persons", "\n".join(more))] if more else []
+    return "\n".join(parts)
+
+
+def _of_task(frame: pd.DataFrame, task: str) -> str:
+    of_task = frame[frame["task"] == task]
+    zero_shot = of_task[of_task["protocol"] == "zero-shot"]
+    probe = of_task[of_task["protocol"] == "linear probe"]
+    scores = zero_shot[zero_shot["metric"] == "macro_auc"]
+    parts = [_zero_shot(scores, task)] if len(scores) else []
+    parts += [_probe(probe, task)] if len(probe) else []
     return "\n".join(parts)
 
 
@@ -67,13 +80,12 @@ def _runs(name: str, results: Path) -> pd.DataFrame:
 
 
 def _run(folder: Path) -> pd.DataFrame:
-    """The records of one run with all leads, the prompts' digest taken off their names.
+    """The records of one run, the prompts' digest taken off their names.
 
     Raises DBetaError where two records would be averaged in one cell: one of them is stale, unless
     they differ in the seed of pre-training.
     """
     frame = load_all(folder)
-    frame = frame[frame["lead_subset"] == "12"].reset_index(drop=True)
     frame["variant"] = frame["variant"].map(without_digest)
     cell = [*_CELL, "pretraining_seed"]
     twice = frame[frame.duplicated(cell, keep=False)]
@@ -90,9 +102,7 @@ def _run(folder: Path) -> pd.DataFrame:
 
 def _zero_shot(frame: pd.DataFrame, task: str) -> str:
     title = f"Zero-shot, {task}, macro AUC [95 %], n = {frame['n'].iloc[0]:,}:"
-    frame = frame.sort_values(["variant", "value"], ascending=[True, False]).assign(
-        prompts=frame["variant"]
-    )
+    frame = frame.sort_values(["variant", "encoder"]).assign(prompts=frame["variant"])
     table = pivot(frame, rows="prompts", columns="encoder", interval_digits=3)
     return f"{title}\n\n{table.to_markdown()}\n"
 
@@ -108,6 +118,48 @@ def _probe(frame: pd.DataFrame, task: str) -> str:
     gains = frame[(frame["metric"] == "macro_auc_gain") & (frame["against"] == "random encoder")]
     trained = gains["encoder"].str.replace("pre-trained", "gain over the random encoder")
     table = pivot(pd.concat([scores, gains.assign(encoder=trained)]), interval_digits=3)
+    return f"{title}\n\n{table.to_markdown()}\n"
+
+
+def _leads(frame: pd.DataFrame) -> str:
+    """Macro AUC of the pre-trained model with fewer leads, a column per set."""
+    asked = frame["protocol"].isin(["zero-shot", "linear probe"]) & (frame["metric"] == "macro_auc")
+    fewer = frame[asked & (frame["lead_subset"] != "12")]
+    fewer = fewer[fewer["encoder"].str.contains("pre-trained")]
+    if fewer.empty:
+        return ""
+    rows = [(f"{p}, {v}" if v else p) for p, v in zip(fewer["protocol"], fewer["variant"])]
+    names = sorted(fewer["lead_subset"].unique())
+    sets = [s for s in ("6", "3", "2", "1") if s in names] + [s for s in names if not s.isdigit()]
+    fewer = fewer.assign(leads=fewer["lead_subset"], asked=rows)
+    fewer = fewer.sort_values("leads", key=lambda s: s.map(sets.index), kind="stable")
+    several = ["encoder", "asked"] if fewer["encoder"].nunique() > 1 else "asked"
+    table = pivot(fewer, rows=several, columns="leads", interval_digits=3)
+    title = "With fewer leads, macro AUC [95 %] (6: limbs; 3: I, II, V2; 2: I, II; 1: I):"
+    return f"{title}\n\n{table.to_markdown()}\n"
+
+
+def _fine_tuning(frame: pd.DataFrame) -> str:
+    """Macro AUC of networks whose every weight learnt from labels."""
+    tuned = frame[(frame["protocol"] == "full fine-tuning") & (frame["metric"] == "macro_auc")]
+    if tuned.empty:
+        return ""
+    first = tuned.iloc[0]
+    title = (
+        f"Full fine-tuning, {first['task']}, {first['variant']}, {first['n_train']:,.0f} labelled "
+        f"training records, macro AUC [95 %], n = {first['n']:,}, by leads:"
+    )
+    table = pivot(tuned, columns="lead_subset", interval_digits=3)
+    return f"{title}\n\n{table.to_markdown()}\n"
+
+
+def _persons(frame: pd.DataFrame) -> str:
+    """Patient identification: the three scores of each kind of features."""
+    persons = frame[frame["protocol"] == "identification"]
+    if persons.empty:
+        return ""
+    title = f"Identification, {persons['n'].iloc[0]:,} test patients with two ECGs [95 %]:"
+    table = pivot(persons, rows=["encoder", "variant"], columns="metric", interval_digits=3)
     return f"{title}\n\n{table.to_markdown()}\n"
 
 

@@ -43,6 +43,30 @@ def test_prompts_edited_between_two_seeds_stand_in_one_row(tmp_path):
     assert render("demo", tmp_path).count("| name en |") == 1
 
 
+def test_the_task_asked_in_most_ways_comes_first_and_others_are_folded(tmp_path):
+    PROBE.save(tmp_path / "demo")
+    replace(PROBE, task="s").save(tmp_path / "demo")
+    replace(PROBE, task="s", label_fraction=1.0).save(tmp_path / "demo")
+    made = render("demo", tmp_path)
+    assert made.index("Linear probe, s,") < made.index("<details>") < made.index("Linear probe, t,")
+
+
+def test_fewer_leads_fine_tuning_and_persons_have_tables_of_their_own(tmp_path):
+    trained = replace(PROBE, encoder="x, pre-trained")
+    for leads, value in (("12", 0.8), ("I,II,V5", 0.71), ("1", 0.73), ("3", 0.75)):
+        lower = {"value": value, "low": value - 0.02, "high": value + 0.02}
+        replace(trained, lead_subset=leads, **lower).save(tmp_path / "demo")
+    tuned = replace(PROBE, protocol="full fine-tuning", variant="3 epochs", value=0.9, high=0.95)
+    tuned.save(tmp_path / "demo")
+    person = {"task": "identification", "label_fraction": None, "n_train": None, "metric": "top1"}
+    replace(PROBE, protocol="identification", variant="frozen", **person).save(tmp_path / "demo")
+    made = render("demo", tmp_path)
+    assert "| asked | 3 | 1 | I,II,V5 |" in made  # as published tables count them, then by name
+    assert "| linear probe | 0.750 [0.730, 0.770] | 0.730" in made
+    assert "Full fine-tuning, t, 3 epochs, 5 labelled" in made and "0.900 [0.780, 0.950]" in made
+    assert "| encoder | variant | top1 |" in made
+
+
 def test_an_interval_has_as_many_digits_as_its_value(tmp_path):
     replace(PROBE, low=0.7854, high=0.8146).save(tmp_path / "demo")
     replace(PROBE, protocol="zero-shot", variant="name en").save(tmp_path / "demo")
