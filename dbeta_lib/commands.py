@@ -1,4 +1,4 @@
-"""What the `dbeta` command offers over pre-training and evaluation; see `cli.py`.
+"""What the `dbeta` command offers over pre-training and results; see `cli.py`.
 
 Each command is a thin skin: it reads options, calls the library functions that the notebooks call
 too, and prints what came out.
@@ -6,14 +6,14 @@ too, and prints what came out.
 
 import dataclasses
 import shutil
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dbeta_lib.command_options import ModelPath, OutPath, StorePath, existing_folder, setting
+from dbeta_lib.command_options import StorePath, existing_folder, setting
 from dbeta_lib.commands_data import DATA_COMMANDS
+from dbeta_lib.commands_evaluation import EVALUATION_COMMANDS
 from dbeta_lib.errors import DBetaError, UsageError
 
 
@@ -79,105 +79,6 @@ def pretrain(
     summary = train(model, opened, out, resume=resume, fresh=fresh, **run)
     losses = ", ".join(f"{name} {value:.3f}" for name, value in summary.losses.items())
     typer.echo(f"{summary.model}: {summary.steps} steps, {losses}")
-
-
-def zero_shot(
-    model: ModelPath,
-    store: StorePath,
-    task: Annotated[str, typer.Option(help="A label task of the store.")],
-    style: Annotated[str, typer.Option(help="name, description or ensemble.")] = "ensemble",
-    languages: Annotated[str, typer.Option(help="Of the prompts, as en or de,en.")] = "en",
-    prompts: Annotated[
-        Path | None, typer.Option(help="Your own prompts, or a published file of them.")
-    ] = None,
-    out: OutPath = Path("results"),
-) -> None:
-    """Score the test split for classes that are only described.
-
-    Example: dbeta zero-shot runs/mine/model stores/ptb-xl --task super --languages de,en
-    """
-    from dbeta_lib.data.store import SignalStore
-    from dbeta_lib.evaluation.prompts import digest, load, read_file, select
-    from dbeta_lib.evaluation.records import encoder_facts, from_zero_shot, store_facts
-    from dbeta_lib.evaluation.zero_shot import zero_shot as measure
-    from dbeta_lib.model import DBeta
-
-    loaded, opened = DBeta.from_pretrained(model), SignalStore.open(store)
-    name = opened.meta["name"]
-    if prompts:
-        known = name if name in load()["prompts"] else ""
-        texts = read_file(prompts, opened.labels(task).columns, known)
-    else:
-        texts = select(name, task, style, languages.split(","))
-    started = time.monotonic()
-    measured = measure(loaded, opened, task, texts)
-    seconds = time.monotonic() - started
-    asked = prompts.as_posix() if prompts else f"{style} {languages}"
-    variant = f"{asked} ({digest(texts)[:8]})"
-    facts = encoder_facts(loaded) | store_facts(opened) | {"provenance": _seen(model, opened)}
-    facts |= {"encoder": str(model), "variant": variant, "wall_time_s": seconds}
-    path = from_zero_shot(measured, **facts).save(out)
-    typer.echo(measured.table().to_string(float_format="%.3f"))
-    typer.echo(f"macro AUC {measured.interval}; record: {path}")
-
-
-def probe(
-    model: ModelPath,
-    store: StorePath,
-    task: Annotated[str, typer.Option(help="A label task of the store.")],
-    draws: Annotated[int, typer.Option(min=1, help="Draws of each share of labels.")] = 5,
-    out: OutPath = Path("results"),
-) -> None:
-    """Linear probe at 1, 10 and 100 % of the labels, beside the same network untrained.
-
-    Example: dbeta probe runs/mine/model stores/ptb-xl --task super
-    """
-    from dbeta_lib.data.store import SignalStore
-    from dbeta_lib.evaluation.baselines import random_encoder
-    from dbeta_lib.evaluation.features import extract
-    from dbeta_lib.evaluation.probe import linear_probe
-    from dbeta_lib.evaluation.records import encoder_facts, from_probe, store_facts
-    from dbeta_lib.model import DBeta
-
-    loaded, opened = DBeta.from_pretrained(model), SignalStore.open(store)
-    records = opened.records
-    control = random_encoder(loaded.config, 0)
-    for name, encoder in ((str(model), loaded), (f"{model}, untrained", control)):
-        started = time.monotonic()
-        probes = linear_probe(
-            extract(encoder, opened), opened.labels(task), records["split"],
-            seeds=range(draws), patients=records["patient_id"], valid=opened.labels_valid(task),
-        )  # fmt: skip
-        seconds = time.monotonic() - started
-        facts = encoder_facts(encoder) | store_facts(opened)
-        facts |= {"encoder": name, "task": task, "wall_time_s": seconds}
-        if encoder is loaded:
-            facts["provenance"] = _seen(model, opened, probed=True)
-        for measured in probes:
-            from_probe(measured, **facts).save(out)
-            typer.echo(f"{name}, {measured.n_train} labelled records: {measured.interval}")
-
-
-def _seen(model: Path, store, probed: bool = False):
-    """Provenance of a model folder, as far as the run beside it tells.
-
-    A run keeps the fingerprint of its store and no name: of another store it is not known whether
-    its patients are these. `probed`: a probe is fitted on the training rows.
-    """
-    from dbeta_lib.evaluation.records import provenance
-    from dbeta_lib.evaluation.results import Provenance
-    from dbeta_lib.training.settings import Summary
-
-    summary = model.resolve().parent / "summary.json"
-    if not summary.is_file():
-        return Provenance.unknown("no summary.json beside the model: data not known")
-    read = Summary.open(summary).identity.get("stores", [["another", ""]])
-    others = [name for name, fingerprint in read if fingerprint != store.fingerprint]
-    if others:
-        told = f"pre-training read {', '.join(others)} too: compare the stores' patients"
-        return Provenance.unknown(told, Summary.open(summary).identity["store"])
-    train = store.rows("train")
-    return provenance(store, store.rows("test"), [(store, train)], train if probed else None)
 
 
 def report(
@@ -269,7 +170,6 @@ COMMANDS = {
     **DATA_COMMANDS,
     "negatives": negatives,
     "pretrain": pretrain,
-    "zero-shot": zero_shot,
-    "probe": probe,
+    **EVALUATION_COMMANDS,
     "report": report,
 }

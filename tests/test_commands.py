@@ -9,7 +9,7 @@ import pytest
 from dbeta_lib.cli import main
 from dbeta_lib.command_options import setting
 from dbeta_lib.commands import COMMANDS
-from dbeta_lib.evaluation.results import Result
+from dbeta_lib.evaluation.results import Result, load_all
 
 RESULT = Result(
     encoder="a", data="d", store_fingerprint="f", task="t", protocol="linear probe",
@@ -108,6 +108,28 @@ def test_a_model_of_other_data_is_not_called_out_of_domain(run, store, tmp_path,
         capsys.readouterr()
         assert main(["report", str(out)]) == 0
         assert "| not known |" in capsys.readouterr().out
+
+
+def test_options_of_released_weights_are_not_taken_without_them(store, run, tmp_path, capsys):
+    model, weights = str(run / "model"), tmp_path / "sample.pt"
+    weights.write_bytes(b"")
+    for more, sentence in (
+        ([model], "give MODEL STORE, or --released FILE"),
+        ([model, str(store), "--data", "csn=."], "--data goes with --released"),
+        ([model, str(store), "--tokenizer", "."], "--tokenizer goes with --released"),
+        ([model, "--released", str(weights), "--data", "csn=."], "are two models; give one"),
+    ):
+        assert main(["zero-shot", *more]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_several_tasks_are_asked_at_once(run, store, tmp_path):
+    common = [str(run / "model"), str(store), "--out", str(tmp_path)]
+    assert main(["zero-shot", *common]) == 0  # every task that has descriptions
+    assert set(load_all(tmp_path)["task"]) == {"conditions"}
+    twice = ["--task", "conditions,conditions", "--task", "conditions"]
+    assert main(["zero-shot", *common, *twice]) == 0
+    assert len(load_all(tmp_path)) == 1
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ FLOORS = [  # from the ground; modules of one floor may import each other, but n
     {"evaluation"},
     {"reporting"},
     {"ecg_doctor", "workspace"},
-    {"cli", "command_line", "command_options", "commands", "commands_data", "doctor"}
-    | {"notebook_parameters", "workflow"},
+    {"cli", "command_line", "command_models", "command_options", "commands", "commands_data"}
+    | {"commands_evaluation", "doctor", "notebook_parameters", "workflow"},
 ]
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 

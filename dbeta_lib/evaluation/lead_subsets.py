@@ -32,8 +32,53 @@ def subsets(singles: bool = True, more: Iterable[str] = ()) -> dict[str, tuple[s
         found |= {name: (name,) for name in LEADS}
     for text in more:
         leads = tuple(name for name, kept in zip(LEADS, subset_mask(text)) if kept)
-        found.setdefault(" ".join(leads), leads)
+        if leads not in found.values():
+            found[" ".join(leads)] = leads
     return found
+
+
+def subset_key(leads: Iterable[str]) -> str:
+    """How result records call a set: "12", "6", "3", "2", "1" as published, else its names.
+
+    >>> subset_key(("II", "I")), subset_key(("V5", "I", "II")), subset_key(["V4"])
+    ('2', 'I,II,V5', 'V4')
+
+    "1" is lead I, which the published tables mean as far as is known. Raises UsageError for an
+    unknown lead or an empty list.
+    """
+    mask = subset_mask(list(leads))
+    named = tuple(name for name, kept in zip(LEADS, mask) if kept)
+    return next((key for key, its in SUBSETS.items() if its == named), ",".join(named))
+
+
+def implied(leads: Iterable[str]) -> tuple[str, ...]:
+    """The limb leads that a set without them still determines: none unless I and II are in it.
+
+    >>> implied(("I", "II", "V2"))
+    ('III', 'aVR', 'aVL', 'aVF')
+    """
+    leads = set(leads)
+    if not {"I", "II"} <= leads:
+        return ()
+    return tuple(name for name in SUBSETS["6"] if name not in leads)
+
+
+_LIMBS = {"I": {"RA", "LA"}, "II": {"RA", "LL"}, "III": {"LA", "LL"}}  # right and left arm, leg
+
+
+def electrodes(leads: Iterable[str]) -> int:
+    """How many electrodes record these leads, the neutral one (right leg) not counted.
+
+    I, II and III are each measured between two limbs; aVR, aVL, aVF and the chest leads against a
+    mean of limbs, which takes all three, and a chest lead takes its own electrode besides.
+
+    >>> electrodes(["I"]), electrodes(["I", "II"]), electrodes(["V2"]), electrodes(LEADS)
+    (2, 3, 4, 9)
+    """
+    limbs: set[str] = set()
+    for name in leads:
+        limbs |= _LIMBS.get(name, {"RA", "LA", "LL"})
+    return len(limbs) + sum(name.startswith("V") for name in leads)
 
 
 class DerivedLeads(nn.Module):
@@ -50,6 +95,11 @@ class DerivedLeads(nn.Module):
         self.sampling_rate, self.leads = encoder.sampling_rate, tuple(encoder.leads)
         if "I" not in self.leads or "II" not in self.leads:
             raise UsageError("leads can only be derived for an encoder that takes I and II")
+
+    @property
+    def config(self) -> object:
+        """The encoder's own, None without one: it decides the output as the weights do."""
+        return getattr(self.encoder, "config", None)
 
     @property
     def device(self) -> torch.device:
