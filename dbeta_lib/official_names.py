@@ -6,6 +6,7 @@ Official layout: `architecture` as of github.com/manhph2211/D-BETA, read Novembe
 
 import json
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +19,11 @@ from torch import Tensor, nn
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.errors import DBetaError, UsageError
 
+# The bytes of another file, read as a pickle's instructions, fail in any of these ways.
+_UNREADABLE = (
+    UnpicklingError, RuntimeError, SafetensorError, EOFError, ValueError, LookupError, TypeError,
+    AttributeError, OverflowError, struct.error,
+)  # fmt: skip
 # (ours, official); "#" stands for a number, and each pair matches as a prefix of a name.
 _PAIRS = [
     ("ecg_encoder.class_token", "class_embedding"),
@@ -141,7 +147,7 @@ def read_state(path_or_state_dict: str | Path | Mapping) -> dict[str, Tensor]:
             found = load_file(where) if is_safe else torch.load(
                 where, map_location="cpu", weights_only=True, mmap=False
             )  # fmt: skip
-        except (UnpicklingError, RuntimeError, SafetensorError, EOFError, ValueError) as error:
+        except _UNREADABLE as error:
             raise DBetaError(
                 f"{where} is no plain weights file (damaged, or a pickle with more than tensors, "
                 "which is not opened); give a state dict saved by torch.save or safetensors"

@@ -211,6 +211,9 @@ def test_a_pickle_that_is_no_state_dict_is_refused_unopened(tmp_path, capsys):
     with pytest.raises(DBetaError, match=r"bad\.pt is no plain weights file"):
         DBeta.from_released(tmp_path / "bad.pt")
     assert "must never run" not in capsys.readouterr().out
+    (tmp_path / "table.pt").write_text("record,report\nr1,sinus rhythm\n")
+    with pytest.raises(DBetaError, match=r"table\.pt is no plain weights file"):
+        DBeta.from_released(tmp_path / "table.pt")
     (tmp_path / "text.pt").write_text("not a checkpoint")
     with pytest.raises(DBetaError, match=r"text\.pt is no plain weights file"):
         DBeta.from_released(tmp_path / "text.pt")

@@ -185,9 +185,11 @@ def join(cells: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     Columns: those of `cells`, `cell` (its row there), the record's fields as `our_...` with NaN
     where nothing was run, `verdict` (see there). A record answers a cell if data, task, protocol
     (without what stands after a comma or bracket), metric, share of labels and leads are the same.
-    Gains and demo results answer none.
+    Gains, demo results and those of the best test epoch answer none.
     """
-    real = results[~is_demo(results)].reset_index(drop=True)
+    # What was chosen on the test split is no reproduction of anything, whatever others print.
+    flattered = results["protocol"].str.endswith("best test epoch")
+    real = results[~is_demo(results) & ~flattered].reset_index(drop=True)
     protocols = real["protocol"].map(base_protocol)
     pairs = []
     for i, cell in cells.iterrows():
