@@ -197,8 +197,9 @@ def pivot(
 ) -> Table:
     """Results as rows x columns, "0.803 [0.79, 0.82]" in each cell; fractions as "10 %".
 
-    Rows and columns keep the order of `results`, columns of numbers are sorted. Several results for one cell (seeds) are
-    shown as their mean and their range, and the caption says so. Digits as in `format_interval`.
+    Rows and columns keep the order of `results`, columns of numbers are sorted. Several results for
+    one cell (seeds) are shown as their mean and their range, and the caption says so. Digits as in
+    `format_interval`.
     Raises UsageError for a missing column.
     """
     names = [rows] if isinstance(rows, str) else list(rows)
