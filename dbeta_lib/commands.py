@@ -14,6 +14,7 @@ import typer
 from dbeta_lib.command_options import StorePath, existing_folder, setting
 from dbeta_lib.commands_data import DATA_COMMANDS
 from dbeta_lib.commands_evaluation import EVALUATION_COMMANDS
+from dbeta_lib.commands_training import TRAINING_COMMANDS
 from dbeta_lib.errors import DBetaError, UsageError
 
 
@@ -171,5 +172,6 @@ COMMANDS = {
     "negatives": negatives,
     "pretrain": pretrain,
     **EVALUATION_COMMANDS,
+    **TRAINING_COMMANDS,
     "report": report,
 }

@@ -21,7 +21,7 @@ FLOORS = [  # from the ground; modules of one floor may import each other, but n
     {"reporting"},
     {"ecg_doctor", "workspace"},
     {"cli", "command_line", "command_models", "command_options", "commands", "commands_data"}
-    | {"commands_evaluation", "doctor", "notebook_parameters", "workflow"},
+    | {"commands_evaluation", "commands_training", "doctor", "notebook_parameters", "workflow"},
 ]
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 
