@@ -9,13 +9,12 @@ is zeroed and masked. A flat lead stays as recorded and is flagged. What cannot 
 import dataclasses
 import hashlib
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.signal import resample_poly
 
+from dbeta_lib.data.resampling import polyphase, ratio
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.leads import LEADS
 
@@ -162,8 +161,6 @@ def resample(ecg: np.ndarray, rate: float, to_rate: int) -> np.ndarray:
     """
     if rate == to_rate:
         return ecg
-    ratio = (Fraction(to_rate) / Fraction(rate)).limit_denominator(10_000)
-    up, down = ratio.numerator, ratio.denominator
     missing = ~np.isfinite(ecg)
     bridged = np.array(ecg, dtype=np.float64)
     for lead in np.flatnonzero(missing.any(axis=1)):
@@ -172,13 +169,14 @@ def resample(ecg: np.ndarray, rate: float, to_rate: int) -> np.ndarray:
         bridged[lead, gap] = (
             np.interp(np.flatnonzero(gap), known, bridged[lead, ~gap]) if known.size else 0.0
         )
-    # Constant padding at the edges: zeros there would ring at every record's start and end.
-    out = resample_poly(bridged, up, down, axis=1, padtype="line")
+    out = polyphase(bridged, rate, to_rate)
     # The filter's phases sum to one only nearly: without this a flat lead would ripple.
     flat = np.ptp(bridged, axis=1) == 0
     out[flat] = bridged[flat, :1]
     if missing.any():
-        nearest = np.minimum(np.arange(out.shape[1]) * down // up, ecg.shape[1] - 1)
+        change = ratio(rate, to_rate)
+        places = np.arange(out.shape[1]) * change.denominator // change.numerator
+        nearest = np.minimum(places, ecg.shape[1] - 1)
         out[missing[:, nearest]] = np.nan
     return out
 

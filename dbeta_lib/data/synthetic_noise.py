@@ -6,10 +6,10 @@ breathing and drift, mains hum of 50 or 60 Hz, muscle noise, and now and then an
 moves or lies badly.
 """
 
-from math import gcd
-
 import numpy as np
-from scipy.signal import firwin, lfilter, resample_poly
+from scipy.signal import firwin, lfilter
+
+from dbeta_lib.data.resampling import polyphase, ratio
 
 RIGHT_ARM, LEFT_ARM, LEFT_LEG = range(3)
 
@@ -79,15 +79,14 @@ def _mains(rng: np.random.Generator, n: int, samples: int, rate: int) -> np.ndar
     return hum[:, None, :] * size[:, :, None]
 
 
-def resample(signal: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+def resample_steeply(signal: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     """Change of rate along the last axis; what the new rate cannot hold is 80 dB down.
 
     PTB-XL's 100 Hz copies are as steep: above 46 Hz they hold nothing, mains hum included.
     """
     if rate == wanted:
         return signal
-    common = gcd(rate, wanted)
-    up, down = wanted // common, rate // common
-    steps = max(up, down)
+    change = ratio(rate, wanted)
+    steps = max(change.numerator, change.denominator)
     low_pass = firwin(60 * steps + 1, 0.92 / steps, window=("kaiser", 8.0))
-    return resample_poly(signal, up, down, axis=-1, window=low_pass)
+    return polyphase(signal, rate, wanted, low_pass=low_pass, padtype="constant")

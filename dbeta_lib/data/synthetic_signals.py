@@ -7,7 +7,7 @@ filter and rounded to whole microvolts; the other four limb leads follow exactly
 import numpy as np
 
 from dbeta_lib.data.synthetic_beats import Beats, Wave
-from dbeta_lib.data.synthetic_noise import electrode_noise, electrodes_to_leads, resample
+from dbeta_lib.data.synthetic_noise import electrode_noise, electrodes_to_leads, resample_steeply
 from dbeta_lib.data.synthetic_patients import FIBRILLATION, Patients, Visits
 from dbeta_lib.data.synthetic_rhythm import ATRIAL_BEAT, VENTRICULAR_BEAT, Rhythm
 from dbeta_lib.data.synthetic_vectors import lead_matrix
@@ -136,7 +136,7 @@ def _flutter_waves(rng: np.random.Generator, phase: np.ndarray) -> np.ndarray:
 def _to_microvolts(leads: np.ndarray, sampling_rate: int, samples: int) -> np.ndarray:
     """Eight leads in mV at MODEL_RATE with padding -> twelve in int16 microvolts, cropped."""
     start = _PAD * sampling_rate // MODEL_RATE
-    eight = resample(leads, MODEL_RATE, sampling_rate)[:, :, start : start + samples] * 1000
+    eight = resample_steeply(leads, MODEL_RATE, sampling_rate)[:, :, start : start + samples] * 1000
     eight = np.clip(np.rint(eight), -16000, 16000).astype(np.int32)
     one, two = eight[:, 0], eight[:, 1]
     limb = np.stack(

@@ -10,14 +10,13 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from math import gcd
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 from torch import Tensor, nn
 
+from dbeta_lib.data.resampling import polyphase
 from dbeta_lib.errors import UsageError
 from dbeta_lib.files import sha256_bytes
 from dbeta_lib.leads import LEADS, canonical, order_to
@@ -87,19 +86,6 @@ def check_encoder(encoder: object) -> None:
         raise UsageError(f"{type(encoder).__name__} names no leads, so no ECG can be given to it")
 
 
-def resample(ecg: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """`[..., T]` at `from_rate` Hz -> `[..., T * to_rate / from_rate]`, same units and dtype.
-
-    Polyphase with its own low-pass filter; the signal's own line is continued past both ends, so
-    that an offset makes no edge.
-    """
-    if from_rate == to_rate:
-        return ecg
-    common = gcd(int(from_rate), int(to_rate))
-    up, down = int(to_rate) // common, int(from_rate) // common
-    return resample_poly(ecg, up, down, axis=-1, padtype="line").astype(ecg.dtype)
-
-
 def to_encoder_input(
     ecg: np.ndarray, lead_mask: np.ndarray, sampling_rate: int, encoder: Encoder
 ) -> tuple[Tensor, Tensor]:
@@ -115,7 +101,7 @@ def to_encoder_input(
     order = order_to(encoder.leads)
     mask = lead_mask[:, order]
     rows = np.where(mask[..., None], ecg[:, order], np.float32(0))
-    rows = np.ascontiguousarray(resample(rows, sampling_rate, int(encoder.sampling_rate)))
+    rows = np.ascontiguousarray(polyphase(rows, sampling_rate, int(encoder.sampling_rate)))
     return torch.from_numpy(rows), torch.from_numpy(np.ascontiguousarray(mask))
 
 

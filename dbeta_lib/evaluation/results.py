@@ -133,7 +133,7 @@ _QUESTION = (
 _DIGEST = re.compile(r",? \(?[0-9a-f]{8}\)?$")  # of the prompts, at the end of a variant
 _REQUIRED = tuple(f.name for f in fields(Result))
 _NUMBERS = ("value", "low", "high", "n", "level")
-_IN_UNIT = ("macro_auc", "auc", "macro_average_precision")
+_IN_UNIT = ("macro_auc", "auc", "macro_average_precision", "top1", "top5", "eer")
 
 
 def without_digest(variant: str) -> str:

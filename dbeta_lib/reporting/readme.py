@@ -122,10 +122,11 @@ def _probe(frame: pd.DataFrame, task: str) -> str:
 
 
 def _leads(frame: pd.DataFrame) -> str:
-    """Macro AUC of the pre-trained model with fewer leads, a column per set."""
+    """Macro AUC of the pre-trained model with fewer leads, a column per set but single leads."""
     asked = frame["protocol"].isin(["zero-shot", "linear probe"]) & (frame["metric"] == "macro_auc")
     fewer = frame[asked & (frame["lead_subset"] != "12")]
-    fewer = fewer[fewer["encoder"].str.contains("pre-trained")]
+    is_set = fewer["lead_subset"].map(lambda leads: leads.isdigit() or "," in leads)
+    fewer = fewer[is_set.astype(bool) & fewer["encoder"].str.contains("pre-trained")]
     if fewer.empty:
         return ""
     rows = [(f"{p}, {v}" if v else p) for p, v in zip(fewer["protocol"], fewer["variant"])]

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from dbeta_lib.data import synthetic
 from dbeta_lib.data import synthetic_patients as who
 from dbeta_lib.data.synthetic_beats import Wave, build_beats
-from dbeta_lib.data.synthetic_noise import electrode_noise, electrodes_to_leads, resample
+from dbeta_lib.data.synthetic_noise import electrode_noise, electrodes_to_leads, resample_steeply
 from dbeta_lib.data.synthetic_rhythm import ATRIAL_BEAT, VENTRICULAR_BEAT, draw_rhythm, heart_rate
 from dbeta_lib.data.synthetic_signals import _PAD, _add_wave
 from dbeta_lib.data.synthetic_vectors import (
@@ -176,7 +176,7 @@ def test_anti_aliasing_keeps_the_ecg_and_removes_what_100_hz_cannot_hold():
     low, mains, high = (np.sin(2 * np.pi * f * t)[None] for f in (30, 50, 70))
 
     def size(x):
-        return resample(x, 500, 100)[0, 100:-100].std() * np.sqrt(2)
+        return resample_steeply(x, 500, 100)[0, 100:-100].std() * np.sqrt(2)
 
     assert size(low) == pytest.approx(1, abs=0.01)
     assert size(mains) < 0.01 and size(high) < 0.001

@@ -16,19 +16,6 @@ def waves(rate: int, hz: float = 5.0) -> np.ndarray:
     return (np.arange(1, 13)[:, None] * np.sin(2 * np.pi * hz * time))[None].astype(np.float32)
 
 
-@pytest.mark.parametrize(("rate", "wanted"), [(100, 500), (500, 100), (400, 500), (250, 240)])
-def test_resampling_keeps_a_sine_what_it_is(rate, wanted):
-    out = encoders.resample(waves(rate), rate, wanted)
-    assert out.shape == (1, 12, 10 * wanted) and out.dtype == np.float32
-    middle = slice(wanted, -wanted)
-    np.testing.assert_allclose(out[..., middle], waves(wanted)[..., middle], atol=0.02)
-
-
-def test_resampling_makes_no_edge_of_an_offset():
-    offset = np.full((1, 12, 1000), 3.0, np.float32)
-    np.testing.assert_allclose(encoders.resample(offset, 100, 500), 3.0, atol=5e-3)
-
-
 def test_leads_go_by_name_into_the_encoders_order():
     ecg = waves(100)
     mask = np.ones((1, 12), bool)
