@@ -192,8 +192,8 @@ def _prepared(name: str, folder: Path, out: Path, model):
 def _seen(model: Path, store, probed: bool = False):
     """Provenance of a model folder, as far as the run beside it tells.
 
-    A run keeps the fingerprint of its store and no name: of another store it is not known whether
-    its patients are these. `probed`: a probe is fitted on the training rows.
+    A run keeps names and fingerprints of its stores, not their records: of another store it is not
+    known whether its patients are these. `probed`: a probe is fitted on the training rows.
     """
     from dbeta_lib.evaluation.records import provenance
     from dbeta_lib.evaluation.results import Provenance
@@ -206,6 +206,9 @@ def _seen(model: Path, store, probed: bool = False):
     others = [name for name, fingerprint in read if fingerprint != store.fingerprint]
     if others:
         told = f"pre-training read {', '.join(others)} too: compare the stores' patients"
+        if all(fingerprint for _, fingerprint in read):
+            names = tuple(f"{name} {fingerprint[:12]}" for name, fingerprint in read)
+            return Provenance(names, None, None, None, None, told)
         return Provenance.unknown(told, Summary.open(summary).identity["store"])
     train = store.rows("train")
     return provenance(store, store.rows("test"), [(store, train)], train if probed else None)

@@ -72,7 +72,7 @@ def pretrain(
     given = dict(setting(text, of_model | of_run) for text in settings or [])
     run = {"steps": steps, "batch_size": batch_size, "lr": lr, "seed": seed, "workers": workers}
     if switches == "recommended":  # as the profiles have it; --set mem_first=0 for none
-        run["mem_first"] = min(600, steps // 4)
+        run["mem_first"] = min(600, given.get("steps", steps) // 4)
     run |= {name: given.pop(name) for name in list(given) if name in of_run}
     PretrainConfig.of(**run)  # wrong use before anything is read
     opened = SignalStore.open(store)

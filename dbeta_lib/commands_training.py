@@ -54,7 +54,7 @@ def finetune(
                 asked.model, opened, task, settings=settings, lead_mask=subset, fraction=fraction,
                 challenge_weights=challenge_weights,
             )  # fmt: skip
-            facts = asked.facts(opened, probed=True) | {"variant": f"{epochs} epochs"}
+            facts = asked.facts(opened, probed=True) | {"variant": f"{epochs} epochs, lr {lr:g}"}
             for record in found.results(**facts):
                 path = record.save(out)
                 typer.echo(

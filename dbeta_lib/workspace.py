@@ -108,6 +108,8 @@ class Workspace:
         """What pre-training reads: the workspace's store, or those of `stores` joined."""
         if not self.stores:
             return self.store
+        if list(self.stores.values()) == [1]:  # as it is: a run on it alone is found again
+            return self.store_of(next(iter(self.stores)))
         return JoinedStore(
             [self.store_of(name) for name in self.stores], [*self.stores.values()], self.seed
         )

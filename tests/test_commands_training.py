@@ -25,7 +25,8 @@ def test_each_set_of_leads_gives_a_record(places, tmp_path, capsys):
     assert main([*asked, "--epochs", "1", "--out", str(tmp_path)]) == 0
     frame = load_all(tmp_path)
     assert sorted(frame["lead_subset"]) == ["12", "I,V5"]
-    assert set(frame["protocol"]) == {"full fine-tuning"} and set(frame["variant"]) == {"1 epochs"}
+    assert set(frame["protocol"]) == {"full fine-tuning"}
+    assert set(frame["variant"]) == {"1 epochs, lr 0.0005"}
     assert capsys.readouterr().out.count("macro_auc") == 2
 
 

@@ -193,12 +193,14 @@ def _optimizer(
         for part, rate in zip((network.path, network.head), rates)
     ]
     optimizer = kind(groups, lr=settings.lr, weight_decay=settings.weight_decay)
-    if settings.schedule == "constant":
+    total = settings.epochs * steps
+    if settings.schedule == "constant" or total < 3:  # too short to rise and fall
         return optimizer, None
+    # torch divides by warmup * total - 1
+    rise = settings.warmup if abs(settings.warmup * total - 1) > 1e-6 else 1.5 / total
     return optimizer, OneCycleLR(
-        optimizer, rates, total_steps=settings.epochs * steps, pct_start=settings.warmup,
-        cycle_momentum=False,
-    )  # fmt: skip
+        optimizer, rates, total_steps=total, pct_start=rise, cycle_momentum=False
+    )
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

@@ -23,8 +23,9 @@ class FinetuneConfig:
 
     That is the framework of the work which D-BETA compares itself with (Oh et al., CHIL 2022): Adam
     at a constant 5e-5, batches of 128, at most 100 epochs, the mean over tokens as the feature.
-    The paper does not say its own. One thing differs on purpose: the epoch is always chosen on the
-    validation split.
+    The paper does not say its own. Three things differ: the epoch is always chosen on the
+    validation split, a whole record is read where that work has parts of 5 s, and the convolutions
+    learn too (`freeze_stem` has it otherwise).
 
     >>> FinetuneConfig.of(epochs=3).lr
     5e-05

@@ -18,6 +18,9 @@ from dbeta_lib.evaluation.probe import Probe
 from dbeta_lib.evaluation.results import Provenance, Result
 from dbeta_lib.evaluation.zero_shot import ZeroShot
 
+# The Challenge's collection holds these data sets again, under other names and rates.
+OVERLAPPING = [{"cinc2021", name} for name in ("ptb-xl", "cpsc2018", "csn")]
+
 
 def encoder_facts(encoder: object) -> dict[str, str]:
     """`weights_hash`, `config_hash` and `switches` of an encoder, as far as it has them."""
@@ -46,22 +49,28 @@ def provenance(
     """What pre-training had seen of the rows `evaluated` of `store`.
 
     `pretrained`: the stores that pre-training read, each with its rows; `train`: rows on which the
-    probe is fitted; `reports_read` False for pre-training on signals alone. Patients and records
-    are compared within data sets of the same name.
+    probe is fitted; `reports_read` False for pre-training on signals alone. Within data sets of the
+    same name patients and records are compared; between others recordings by their samples, and
+    where two collections are known to share recordings (`OVERLAPPING`) and none is found, which
+    another rate would hide, the answer is None, "not known".
     """
-    signals = reports = train_reports = derived = False
+    signals = reports = train_reports = derived = hidden = False
+    here, name = store.records, store.meta["name"]
     for other, rows in pretrained:
         derived |= reports_read and bool(other.reports_from_labels)
-        if other.meta["name"] != store.meta["name"]:
-            continue
         seen = other.records.iloc[rows]
         told = seen[seen["report_id"] >= 0] if reports_read else seen.iloc[:0]
-        patients = store.records["patient_id"].iloc[evaluated]
-        signals |= bool(patients.isin(seen["patient_id"]).any())
-        reports |= bool(patients.isin(told["patient_id"]).any())
+        is_same = other.meta["name"] == name
+        whose, which = ("patient_id", "record_id") if is_same else ("signal_hash", "signal_hash")
+        signals |= bool(here[whose].iloc[evaluated].isin(seen[whose]).any())
+        reports |= bool(here[whose].iloc[evaluated].isin(told[whose]).any())
         if train is not None:
-            ids = store.records["record_id"].iloc[train]
-            train_reports |= bool(ids.isin(told["record_id"]).any())
+            train_reports |= bool(here[which].iloc[train].isin(told[which]).any())
+        hidden |= not is_same and {name, other.meta["name"]} in OVERLAPPING
+    if hidden:
+        signals, reports, train_reports = (
+            found or None for found in (signals, reports, train_reports)
+        )
     names = tuple(f"{other.meta['name']} {other.fingerprint[:12]}" for other, _ in pretrained)
     return Provenance(names, signals, reports, train_reports, derived, note)
 

@@ -89,17 +89,18 @@ class Result:
 
     @property
     def domain(self) -> str:
-        """One of `DOMAINS`. In-domain: pre-training read a store of this name.
+        """One of `DOMAINS`. In-domain: pre-training read a store of this name, or its recordings.
 
-        "untrained" if it read none; "not known" where a store has no name, so that nothing is
-        called out-of-domain without evidence.
+        "untrained" if it read none; "not known" where a store has no name, or may hold the same
+        recordings, so that nothing is called out-of-domain without evidence.
         """
         if not self.provenance.stores:
             return "untrained"
         names = {store.split()[0] for store in self.provenance.stores}
-        if self.data in names:
+        seen = self.provenance.signals_seen
+        if self.data in names or seen:
             return "in-domain"
-        return "not known" if names & _NAMELESS else "out-of-domain"
+        return "not known" if names & _NAMELESS or seen is None else "out-of-domain"
 
     @property
     def file_name(self) -> str:

@@ -185,11 +185,14 @@ def join(cells: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     Columns: those of `cells`, `cell` (its row there), the record's fields as `our_...` with NaN
     where nothing was run, `verdict` (see there). A record answers a cell if data, task, protocol
     (without what stands after a comma or bracket), metric, share of labels and leads are the same.
-    Gains, demo results and those of the best test epoch answer none.
+    Gains, demo results, those of the best test epoch and identification by frozen features answer
+    none.
     """
     # What was chosen on the test split is no reproduction of anything, whatever others print.
     flattered = results["protocol"].str.endswith("best test epoch")
-    real = results[~is_demo(results) & ~flattered].reset_index(drop=True)
+    # The printed identification trains the whole encoder; frozen features answer another question.
+    frozen = (results["protocol"] == "identification") & ~results["variant"].str.contains("whole")
+    real = results[~is_demo(results) & ~flattered & ~frozen].reset_index(drop=True)
     protocols = real["protocol"].map(base_protocol)
     pairs = []
     for i, cell in cells.iterrows():

@@ -73,7 +73,8 @@ def _runs(name: str, results: Path) -> pd.DataFrame:
         [_run(folder).assign(run=folder.name.removeprefix(f"{name}-")) for folder in folders],
         ignore_index=True,
     )
-    alike = frame.groupby(_CELL, dropna=False)["value"].transform("nunique") == 1
+    cells = frame.groupby(_CELL, dropna=False)["value"]
+    alike = (cells.transform("nunique") == 1) & (cells.transform("size") == len(folders))
     by_seed = ~frame["encoder"].isin(frame.loc[alike, "encoder"])
     frame.loc[by_seed, "encoder"] += ", " + frame.loc[by_seed, "run"].str.replace("seed", "seed ")
     return frame.drop_duplicates([*_CELL, "value"])

@@ -101,7 +101,7 @@ class Loop:
                     values |= self._evaluate()
                     self.clock.skip(self.step)
                 self._row(values)
-                if self.step == settings.mem_first and self.accelerator.is_main_process:
+                if self.step == settings.mem_first and self._has_read_no_text():
                     save_model_folder(self.model, self.folder.mem_alone)
                 every = settings.checkpoint_every
                 if at_end or (every and self.step % every == 0):
@@ -118,6 +118,10 @@ class Loop:
             self.maker, batch_size=None, sampler=steps, num_workers=workers,
             worker_init_fn=ignore_termination if workers else None,
         )  # fmt: skip
+
+    def _has_read_no_text(self) -> bool:
+        """On the main process: MEM read the ECG before the fusion."""
+        return self.accelerator.is_main_process and self.model.config.mem.mem_layer == 0
 
     def _one_step(self, batch: Batch) -> None:
         settings = self.settings

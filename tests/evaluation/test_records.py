@@ -97,11 +97,44 @@ def test_another_record_of_an_evaluated_patient_counts_as_seen(store):
 
 def test_label_derived_reports_are_said(store):
     scp = SimpleNamespace(
-        meta={**store.meta, "name": "other"}, fingerprint="f" * 64, reports_from_labels=True
-    )
-    found = records.provenance(store, np.arange(3), [(scp, np.arange(3))])
+        meta={**store.meta, "name": "other"}, fingerprint="f" * 64, reports_from_labels=True,
+        records=store.records,
+    )  # fmt: skip
+    found = records.provenance(store, np.arange(3), [(scp, np.arange(3, 6))])
     assert found.label_derived_reports and not found.signals_seen and found.stores[0][:5] == "other"
 
 
 def test_no_pretraining_saw_nothing(store):
     assert records.provenance(store, store.rows("test")) == results.Provenance()
+
+
+def renamed(store, name, hashes=None):
+    """The same recordings in a collection of another name, ids and patients of its own."""
+    own = store.records.assign(
+        record_id=[f"x{i}" for i in range(len(store))],
+        patient_id=[f"y{i}" for i in range(len(store))],
+    )
+    own["signal_hash"] = store.records["signal_hash"] if hashes is None else hashes
+    return SimpleNamespace(
+        meta={"name": name}, records=own, reports_from_labels=False, fingerprint="f" * 64
+    )
+
+
+def test_the_same_recordings_under_another_name_count_as_seen(store, facts):
+    test = store.rows("test")
+    seen = records.provenance(store, test, [(renamed(store, "elsewhere"), test)])
+    assert seen.signals_seen and seen.reports_seen
+    none = records.provenance(store, test, [(renamed(store, "elsewhere"), store.rows("train"))])
+    assert none.signals_seen is False
+    base = {"protocol": "p", "metric": "m", "value": 0.5, "low": 0.4, "high": 0.6, "n": 1}
+    domains = [results.Result(**facts, **base, provenance=p).domain for p in (seen, none)]
+    assert domains == ["in-domain", "out-of-domain"]
+
+
+def test_collections_known_to_overlap_are_not_known_where_no_recording_matches(store):
+    test, train = store.rows("test"), store.rows("train")
+    ours = renamed(store, "cinc2021")
+    other = renamed(store, "ptb-xl", hashes=[f"h{i}" for i in range(len(store))])
+    seen = records.provenance(ours, test, [(other, train)], train)
+    assert (seen.signals_seen, seen.reports_seen, seen.train_reports_seen) == (None, None, None)
+    assert records.provenance(ours, test, [(renamed(store, "csn"), test)]).signals_seen

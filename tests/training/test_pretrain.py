@@ -403,7 +403,7 @@ def test_mem_may_be_trained_alone_at_first(begin, tmp_path, store, tokenizer, co
 
 
 def test_curves_of_steps_of_mem_alone_hold_what_was_computed(begin, tmp_path):
-    begin(tmp_path, mem_first=7, log_every=5)
+    begin(tmp_path, mem_first=7, log_every=5, overrides={"mem_layer": 0})
     rows = pd.read_csv(tmp_path / "curves.csv").set_index("step").loc[[5, 10, 15]]
     assert rows["mem"].notna().all() and rows["grad_norm"].notna().all()
     mem_alone = load_file(tmp_path / "mem-alone" / "model.safetensors")
