@@ -22,6 +22,7 @@ TIMES = "times"
 _CELL = [
     "encoder", "task", "protocol", "metric", "label_fraction", "variant", "against", "lead_subset",
 ]  # fmt: skip
+PUBLISHED_SETS = ("6", "3", "2", "1")  # as result records name sets of leads
 FOLDED = "<details><summary>{}</summary>\n\n{}\n</details>\n"
 
 
@@ -132,7 +133,7 @@ def _leads(frame: pd.DataFrame) -> str:
         return ""
     rows = [(f"{p}, {v}" if v else p) for p, v in zip(fewer["protocol"], fewer["variant"])]
     names = sorted(fewer["lead_subset"].unique())
-    sets = [s for s in ("6", "3", "2", "1") if s in names] + [s for s in names if not s.isdigit()]
+    sets = [s for s in PUBLISHED_SETS if s in names] + [s for s in names if not s.isdigit()]
     fewer = fewer.assign(leads=fewer["lead_subset"], asked=rows)
     fewer = fewer.sort_values("leads", key=lambda s: s.map(sets.index), kind="stable")
     several = ["encoder", "asked"] if fewer["encoder"].nunique() > 1 else "asked"
@@ -148,10 +149,15 @@ def _fine_tuning(frame: pd.DataFrame) -> str:
         return ""
     first = tuned.iloc[0]
     title = (
-        f"Full fine-tuning, {first['task']}, {first['variant']}, {first['n_train']:,.0f} labelled "
-        f"training records, macro AUC [95 %], n = {first['n']:,}, by leads:"
+        f"Full fine-tuning, {first['task']}, {first['n_train']:,.0f} labelled training records, "
+        f"macro AUC [95 %], n = {first['n']:,}, by leads:"
     )
-    table = pivot(tuned, columns="lead_subset", interval_digits=3)
+    order = ("12", *PUBLISHED_SETS)
+    tuned = tuned.sort_values(
+        "lead_subset", key=lambda s: s.map(lambda x: order.index(x) if x in order else 9),
+        kind="stable",
+    )  # fmt: skip
+    table = pivot(tuned, rows=["encoder", "variant"], columns="lead_subset", interval_digits=3)
     return f"{title}\n\n{table.to_markdown()}\n"
 
 
