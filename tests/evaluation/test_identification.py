@@ -133,7 +133,7 @@ def test_records_join_the_paper_s_cell(tmp_path):
     x, records = cohort()
     found = ident.identify(x, records, resamples=20)
     result = ident.to_result(found, encoder="toy", data="ptb-xl", store_fingerprint="f",
-                             variant="frozen features", wall_time_s=1.0)  # fmt: skip
+                             variant="whole encoder", wall_time_s=1.0)  # fmt: skip
     assert load(result.save(tmp_path)) == result
     assert (result.value, result.n, result.patients) == (found.top1.value, 30, 30)
     other = ident.to_result(found, "eer", encoder="toy", data="ptb-xl", store_fingerprint="f")
@@ -143,3 +143,5 @@ def test_records_join_the_paper_s_cell(tmp_path):
     joined = paper_numbers.join(cells, frame)
     met = joined[joined["our_encoder"] == "toy"]
     assert met["task"].tolist() == ["identification"] and "65.4" in met["printed"].iloc[0]
+    frozen = paper_numbers.join(cells, frame.assign(variant="frozen features"))
+    assert not (frozen["our_encoder"] == "toy").any()  # another question than the printed one
