@@ -29,6 +29,7 @@ from dbeta_lib.evaluation.classifier import Classifier
 from dbeta_lib.evaluation.encoders import Encoder, check_encoder, device_of
 from dbeta_lib.evaluation.finetune_loop import Examples, learn, logits, seeded
 from dbeta_lib.evaluation.finetune_settings import FinetuneConfig
+from dbeta_lib.evaluation.lead_subsets import subset_key
 from dbeta_lib.evaluation.metrics import (
     Interval,
     Macro,
@@ -36,12 +37,13 @@ from dbeta_lib.evaluation.metrics import (
     bootstrap,
     bootstrap_per_class,
     both_values,
+    class_table,
     macro,
     paired_bootstrap,
 )
 from dbeta_lib.evaluation.probe import Probe, draw
 from dbeta_lib.evaluation.results import Result
-from dbeta_lib.leads import LEADS, SUBSETS, subset_mask
+from dbeta_lib.leads import LEADS, subset_mask
 from dbeta_lib.seeds import rng
 
 PROTOCOL = "full fine-tuning"
@@ -77,18 +79,11 @@ class Finetuned:
     @property
     def lead_subset(self) -> str:
         """The leads as records name them: "12", "6", "3", "2", "1", or the names."""
-        named = {leads: name for name, leads in SUBSETS.items()}
-        return named.get(self.leads, ",".join(self.leads))
+        return subset_key(self.leads)
 
     def table(self) -> pd.DataFrame:
         """AUC of each class with its interval and positives, best first."""
-        columns = {
-            "auc": [i.value for i in self.per_class],
-            "low": [i.low for i in self.per_class],
-            "high": [i.high for i in self.per_class],
-            "positives": self.y.sum(axis=0),
-        }
-        return pd.DataFrame(columns, index=list(self.classes)).sort_values("auc", ascending=False)
+        return class_table(self.classes, self.per_class, self.y)
 
     def results(self, **facts: Any) -> list[Result]:
         """Its records: the macro AUC and, where it was measured, the Challenge's score.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation.challenge import challenge_score  # noqa: F401  (one name for users)
@@ -258,6 +259,13 @@ def bootstrap_per_class(
         interval(value, column, level=level, rows=len(y), patients=count)
         for value, column in zip(values, resampled.T, strict=True)
     ]
+
+
+def class_table(classes: Sequence[str], aucs: Sequence[Interval], y: np.ndarray) -> pd.DataFrame:
+    """AUC of each class with its interval and positives in `y` `[n, K]`, the best class first."""
+    columns = {name: [getattr(i, name) for i in aucs] for name in ("value", "low", "high")}
+    table = pd.DataFrame({**columns, "positives": y.sum(axis=0)}, index=list(classes))
+    return table.rename(columns={"value": "auc"}).sort_values("auc", ascending=False)
 
 
 def paired_bootstrap(

@@ -24,6 +24,7 @@ from dbeta_lib.evaluation.metrics import (
     auc_per_class,
     bootstrap,
     bootstrap_per_class,
+    class_table,
     interval,
     macro,
     mean_over_classes,
@@ -47,13 +48,7 @@ class ZeroShot:
 
     def table(self) -> pd.DataFrame:
         """AUC of each class with its interval and positives, best first."""
-        columns = {
-            "auc": [i.value for i in self.per_class],
-            "low": [i.low for i in self.per_class],
-            "high": [i.high for i in self.per_class],
-            "positives": self.y.sum(axis=0),
-        }
-        return pd.DataFrame(columns, index=list(self.classes)).sort_values("auc", ascending=False)
+        return class_table(self.classes, self.per_class, self.y)
 
 
 def zero_shot(
