@@ -7,6 +7,7 @@ Official layout: `architecture` as of github.com/manhph2211/D-BETA, read Novembe
 import json
 import re
 import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -144,9 +145,10 @@ def read_state(path_or_state_dict: str | Path | Mapping) -> dict[str, Tensor]:
             raise DBetaError(f"{where} is not there; give the checkpoint's path")
         try:
             is_safe = where.suffix == ".safetensors"
-            found = load_file(where) if is_safe else torch.load(
-                where, map_location="cpu", weights_only=True, mmap=False
-            )  # fmt: skip
+            with warnings.catch_warnings(action="ignore"):  # of what is refused a line later
+                found = load_file(where) if is_safe else torch.load(
+                    where, map_location="cpu", weights_only=True, mmap=False
+                )  # fmt: skip
         except _UNREADABLE as error:
             raise DBetaError(
                 f"{where} is no plain weights file (damaged, or a pickle with more than tensors, "

@@ -132,7 +132,7 @@ def _choose_folder(source: Path, sampling_rate: int) -> tuple[int, list[str]]:
     if sampling_rate > 100 and _listing(source / "records100"):
         raise DBetaError(
             f"{source / 'records500'} has no records, and {sampling_rate} Hz cannot be made from "
-            "records100/; download records500/ or ask for 100 Hz"
+            "records100/; download records500/ or ask for 100 Hz (--hz 100)"
         )
     raise DBetaError(
         f"{source} has no record files (*.hea, *.dat) in records100/ or records500/; "

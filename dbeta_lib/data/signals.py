@@ -28,6 +28,22 @@ MAX_MV = 32.767  # largest amplitude that int16 holds at 1 uV per step
 MIN_SWING_MV = 0.01
 
 
+# What helps, by the reason for which a record was set aside.
+_ANEW = "get its files anew, then prepare again"
+REMEDIES = {
+    "file missing": _ANEW, "truncated": _ANEW, "unreadable": _ANEW,
+    "path refused": "links and paths out of the folder are not followed; put the files inside",
+    "unknown lead name": "correct the name in the header, then prepare again",
+    "unknown unit": "write V, mV or uV in the header, then prepare again",
+    "beyond 32.767 mV": "correct unit or gain in the header, then prepare again",
+    "amplitude implausible": "correct unit or gain in the header, then prepare again",
+    "wrong sampling rate": "correct the header, or prepare it as a folder of your own",
+    "wrong shape": "correct the header, or prepare it as a folder of your own",
+    "all leads bad": "nothing was recorded; nothing is lost",
+    "too short": "no window of it holds a beat; nothing is lost",
+}  # fmt: skip
+
+
 class Rejected(DBetaError):
     """A record that cannot be kept: `reason` (one of few, counted), `detail` (names the file)."""
 

@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from dbeta_lib.data.signals import unpack_bits
+from dbeta_lib.data.signals import REMEDIES, unpack_bits
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 from dbeta_lib.files import read_json, sha256_bytes
 from dbeta_lib.leads import LEADS
@@ -189,7 +189,8 @@ class SignalStore:
         first = self.set_aside.groupby("reason").first() if aside else None
         for reason, n in counts["set_aside"].items():
             record, detail = first.loc[reason, ["record", "detail"]]
-            lines.append(f"    {reason}: {n}, the first {record} ({detail or 'no more is known'})")
+            line = f"    {reason}: {n}, the first {record} ({detail or 'no more is known'})"
+            lines.append(line + (f"; {REMEDIES[reason]}" if reason in REMEDIES else ""))
         return "\n".join(lines)
 
 

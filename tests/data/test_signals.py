@@ -1,19 +1,16 @@
 """Cleaning and quantising: what is kept, what is masked, what is refused."""
 
+import ast
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbeta_lib.data.signals import (
-    Rejected,
-    bits,
-    resample,
-    to_signal,
-    unpack_bits,
-)
+from dbeta_lib.data import signals
+from dbeta_lib.data.signals import Rejected, bits, resample, to_signal, unpack_bits
 
 ALL = (1 << 12) - 1
 
@@ -179,3 +176,18 @@ def test_resampling_leaves_a_flat_lead_exactly_flat(rate, to_rate):
     assert set(out[4][np.isfinite(out[4])]) == {0.4} and np.isnan(out[4]).any()
     assert set(out[7]) == {-1.0 / 3} and set(out[9]) == {0.0}
     assert to_signal(out).flat_leads == 1 << 4 | 1 << 7 | 1 << 9
+
+
+def test_every_reason_for_setting_a_record_aside_comes_with_a_remedy():
+    """Reasons are literals at the call of `Rejected`; the few of tables explain themselves."""
+    package = Path(signals.__file__).parents[1]
+    calls = [
+        node
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Rejected"
+    ]
+    reasons = {
+        call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)
+    }
+    assert len(reasons) > 8 and reasons == set(signals.REMEDIES)

@@ -1,4 +1,4 @@
-"""Small folders in PTB-XL's published layout, written with wfdb, and a small store."""
+"""Small folders in PTB-XL's published layout, written with wfdb, and small stores."""
 
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def make_beats():
     return beats
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_ptb_xl():
     return write_ptb_xl
 
