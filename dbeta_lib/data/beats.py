@@ -36,10 +36,11 @@ def slow_down(ecg: np.ndarray, sampling_rate: float) -> tuple[np.ndarray, float]
     """`[12, T]` as means of blocks, and its rate: 100 Hz, or up to twice that, for what is slow."""
     step = max(1, int(sampling_rate // 100))
     if step == 1:
-        return np.array(ecg, dtype=np.float64), sampling_rate
+        return np.array(ecg), sampling_rate
     length = ecg.shape[1] // step
     blocks = np.ascontiguousarray(ecg[:, : length * step]).reshape(len(ecg), length, step)
-    return blocks @ np.full(step, 1 / step), sampling_rate / step
+    weights = np.full(step, 1 / step, dtype=np.result_type(ecg.dtype, np.float32))
+    return blocks @ weights, sampling_rate / step
 
 
 def middle(values: np.ndarray, axis: int) -> np.ndarray:
@@ -62,11 +63,16 @@ def median_beat(ecg: np.ndarray, sampling_rate: float) -> Beats | None:
     if len(peaks) < 3:
         return None
     interval = float(middle(np.diff(peaks), 0)) / sampling_rate
+    after = min(0.7 * interval, 0.9)  # before the next P wave
     spread = _spread(velocity, peaks, sampling_rate)
-    shape = _around(ecg, peaks + lag // 2, BEFORE, AFTER, sampling_rate)
-    t_peak = _t_peak(ecg, peaks + lag // 2, interval, sampling_rate)
-    if spread is None or shape is None or t_peak is None:
+    beat = _around(ecg, peaks + lag // 2, max(after, AFTER), sampling_rate)
+    if spread is None or beat is None:
         return None
+    start = round(BEFORE * sampling_rate)
+    t_peak = _t_peak(beat[:, : start + int(after * sampling_rate)], sampling_rate)
+    if t_peak is None:
+        return None
+    shape = beat[:, : start + int(AFTER * sampling_rate)]
     return Beats(60 / interval, spread, t_peak, shape, len(peaks))
 
 
@@ -100,22 +106,20 @@ def _spread(velocity: np.ndarray, peaks: np.ndarray, rate: float) -> float | Non
     return float(np.maximum(beat, 0).sum() / beat.max() / rate) if beat.max() > 0 else None
 
 
-def _around(
-    ecg: np.ndarray, peaks: np.ndarray, before: float, after: float, rate: float
-) -> np.ndarray | None:
-    """The mean beat `[12, n]`, from `before` to `after` seconds around the peaks."""
-    start, end = round(before * rate), int(after * rate)
+def _around(ecg: np.ndarray, peaks: np.ndarray, after: float, rate: float) -> np.ndarray | None:
+    """The median beat `[12, n]`, from BEFORE to `after` seconds around the peaks."""
+    start, end = round(BEFORE * rate), int(after * rate)
     whole = peaks[(peaks >= start) & (peaks + end <= ecg.shape[1])]
     if len(whole) < 2:
         return None
-    return middle(ecg[:, whole[:, None] + np.arange(-start, end)], 1)
+    # Beats last: what is sorted lies in one piece.
+    return middle(ecg[:, np.arange(-start, end)[:, None] + whole], 2)
 
 
-def _t_peak(ecg: np.ndarray, peaks: np.ndarray, interval: float, rate: float) -> float | None:
+def _t_peak(beat: np.ndarray, rate: float) -> float | None:
     """Seconds from the QRS to the largest distance from the baseline, from 0.14 s after it on."""
-    beat = _around(ecg, peaks, 0.1, min(0.7 * interval, 0.9), rate)
-    first = round(0.1 * rate) + round(0.14 * rate)
-    if beat is None or beat.shape[1] <= first + 1:
+    onset, first = round((BEFORE - 0.1) * rate), round(BEFORE * rate) + round(0.14 * rate)
+    if beat.shape[1] <= first + 1:
         return None
-    beat = beat - beat[:, :2].mean(axis=1, keepdims=True)
-    return 0.14 + int(np.argmax((beat[:, first:] ** 2).sum(axis=0))) / rate
+    away = beat[:, first:] - beat[:, onset : onset + 2].mean(axis=1, keepdims=True)
+    return 0.14 + int(np.argmax((away**2).sum(axis=0))) / rate

@@ -21,7 +21,7 @@ from dbeta_lib.data.plan import Plan
 from dbeta_lib.data.wfdb_read import read_wfdb
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 
-CODE_VERSION = 1  # raised whenever the same input would give another store
+CODE_VERSION = 2  # raised whenever the same input would give another store
 SOURCES = (
     "chapman_shaoxing", "cpsc_2018", "cpsc_2018_extra", "georgia", "ningbo", "ptb", "ptb-xl",
     "st_petersburg_incart",

@@ -26,7 +26,7 @@ from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.files import sha256_bytes, sha256_file
 from dbeta_lib.leads import LEADS, MIMIC_LEADS, lead_index
 
-CODE_VERSION = 1  # raised whenever the same input would give another store
+CODE_VERSION = 2  # raised whenever the same input would give another store
 RATE = 400  # Hz
 SAMPLES = 4096  # of a tracing, zeros included
 CLASSES = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")

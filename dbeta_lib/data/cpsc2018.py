@@ -21,7 +21,7 @@ from dbeta_lib.data.plan import Plan
 from dbeta_lib.data.wfdb_read import read_wfdb
 from dbeta_lib.errors import DBetaError, UsageError
 
-CODE_VERSION = 1  # raised whenever the same input would give another store
+CODE_VERSION = 2  # raised whenever the same input would give another store
 NUMBERS = {
     1: "NORM", 2: "AFIB", 3: "1AVB", 4: "CLBBB", 5: "CRBBB", 6: "PAC", 7: "VPC", 8: "STD", 9: "STE",
 }  # fmt: skip

@@ -22,7 +22,7 @@ from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.wfdb_read import read_wfdb
 from dbeta_lib.errors import DBetaError
 
-CODE_VERSION = 1  # raised whenever the same input would give another store
+CODE_VERSION = 2  # raised whenever the same input would give another store
 TABLE = "ConditionNames_SNOMED-CT.csv"
 MERL_CLASSES = (
     "AQW", "UW", "SR", "WPW", "2AVB", "AT", "VB", "ARS", "STTC", "SA", "STE", "VPB", "TWO", "STTU",

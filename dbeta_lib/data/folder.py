@@ -22,7 +22,7 @@ from dbeta_lib.errors import UsageError
 from dbeta_lib.files import sha256_bytes, sha256_file
 from dbeta_lib.leads import canonical
 
-CODE_VERSION = 2  # raised whenever the same input would give another store
+CODE_VERSION = 3  # raised whenever the same input would give another store
 TABLE = "records.csv"
 _SAMPLES = (".dat", ".mat")  # of WFDB records; they count for the checksum
 _STORE = (".partial", ".shards")  # ends of the names of folders in which the kit builds a store

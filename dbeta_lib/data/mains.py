@@ -25,7 +25,8 @@ def hum(ecg: np.ndarray, sampling_rate: float) -> dict[int, np.ndarray]:
     second = round(sampling_rate)
     if not shown or ecg.shape[1] < second:
         return {}
-    whole = ecg[:, : ecg.shape[1] // second * second].astype(np.float32)  # exact to 1e-6 mV
+    whole = ecg[:, : ecg.shape[1] // second * second]
+    whole = whole.astype(np.float32, copy=False)  # exact to 1e-6 mV
     parts = (whole.reshape(len(ecg), -1, second) @ _basis(second, sampling_rate)) ** 2
     power = middle((parts[:, :, ::2] + parts[:, :, 1::2]) / 2, 1)
     found = {}

@@ -25,7 +25,7 @@ from dbeta_lib.data.wfdb_read import read_wfdb
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.files import sha256_bytes, sha256_file
 
-CODE_VERSION = 1  # raised whenever the same input would give another store
+CODE_VERSION = 2  # raised whenever the same input would give another store
 RATE = 500  # Hz of every record
 RECORDS = 800_035  # in version 1.0
 SHARES = (0.96, 0.02, 0.02)  # of the patients in train, val and test

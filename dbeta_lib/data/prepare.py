@@ -55,7 +55,7 @@ def write_store(
         for entry in plan.aside:
             writer.set_aside(*entry)
         sources = plan.records["source"].tolist()
-        outcomes = ordered_map(load, sources, workers, progress, f"{name} {hz} Hz")
+        outcomes = ordered_map(load, sources, workers, progress, f"{name} {hz} Hz", writer.partial)
         rows = plan.records.itertuples(index=False, name=None)  # a column may have any name
         for values, outcome in zip(rows, outcomes, strict=True):
             row = dict(zip(plan.records, values, strict=True))

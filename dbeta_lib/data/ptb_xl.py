@@ -24,7 +24,7 @@ from dbeta_lib.data.wfdb_read import read_wfdb
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 from dbeta_lib.files import sha256_bytes, sha256_file
 
-CODE_VERSION = 2  # raised whenever the same input would give another store
+CODE_VERSION = 3  # raised whenever the same input would give another store
 REPORTS = ("published", "scp")
 _FOLDERS = {100: ("records100", "filename_lr"), 500: ("records500", "filename_hr")}
 _VERSIONS = {  # sha256 of ptbxl_database.csv

@@ -13,7 +13,7 @@ from dbeta_lib.data.beats import Beats, median_beat, middle, slow_down
 from dbeta_lib.data.checks import LIMB, find_swapped_leads
 from dbeta_lib.data.lead_names import parse_label
 from dbeta_lib.data.mains import hum
-from dbeta_lib.data.signals import MAX_GAP, MIN_SECONDS, SECONDS
+from dbeta_lib.data.signals import MAX_GAP, MIN_SECONDS, SECONDS, in_mv
 from dbeta_lib.data.wfdb_header import Header
 from dbeta_lib.leads import LEADS
 
@@ -74,7 +74,7 @@ def examine(
 ) -> list[Finding]:
     """Findings in the order of NAMES, at most one of a name.
 
-    ecg: float mV `[12, T]`, NaN = no valid sample. lead_mask: bool `[12]`, True = recorded.
+    ecg: float mV `[12, T]`, NaN = no valid sample, or int16 uV. lead_mask: True = recorded, `[12]`.
     sampling_rate: Hz, as stated. header: what it says is then quoted.
     """
     present = np.array(lead_mask, dtype=bool)
@@ -83,11 +83,16 @@ def examine(
     if length < MIN_SECONDS or not present.any():
         return [f for f in findings if f]
     gaps, missing = np.zeros(len(ecg)), None
-    if not (present.all() and np.isfinite(ecg.sum())):  # a sum is finite where all is
+    is_uv = ecg.dtype == np.int16
+    if not (present.all() and (is_uv or np.isfinite(ecg.sum()))):  # a sum is finite where all is
         missing = ~np.isfinite(ecg)
         gaps = missing.mean(axis=1) * present
-        ecg = _without_gaps(ecg, present, missing)
-    top, bottom = ecg.max(axis=1), ecg.min(axis=1)
+        ecg, is_uv = _without_gaps(in_mv(ecg), present, missing), False
+    raw, extremes = ecg, (ecg.max(axis=1), ecg.min(axis=1))
+    top, bottom = (in_mv(extreme) for extreme in extremes)
+    if is_uv:
+        ecg = ecg.astype(np.float32)  # exact to 1e-6 mV, and half the memory to go through
+        ecg *= np.float32(1e-3)
     moving = present & (top - bottom > _FLAT * _typical(top - bottom)) & (gaps <= MAX_GAP)
     slow, rate = slow_down(ecg, sampling_rate)
     centre = slow.mean(axis=1, keepdims=True)
@@ -100,7 +105,7 @@ def examine(
         limb = _limb_leads(slow, moving, missing if gaps.any() else None, sampling_rate)
         findings += [
             gain,
-            _clipped(ecg, top, bottom, centre[:, 0], moving, sampling_rate),
+            _clipped(raw, extremes, centre[:, 0], moving, sampling_rate),
             _mains(ecg, moving, sampling_rate),
             limb,
             None if limb else _limb_reversal(beats, moving),
@@ -181,22 +186,25 @@ def _quote_gain(header: Header) -> str:
 
 
 def _clipped(
-    ecg: np.ndarray, top: np.ndarray, bottom: np.ndarray, centre: np.ndarray, moving: np.ndarray,
-    sampling_rate: float,
+    samples: np.ndarray, extremes: tuple[np.ndarray, np.ndarray], centre: np.ndarray,
+    moving: np.ndarray, sampling_rate: float,
 ) -> Finding | None:  # fmt: skip
     """Leads whose extreme value is a plateau: most samples near it are the very same number.
 
     Near is the outer twentieth of the way from the lead's mean; at least 0.2 % of the samples must
     be there, in more than one place or for 0.2 s, and the way be 0.15 mV: coarse steps of small
-    leads are no plateaus, nor is one moment in which a device held its value.
+    leads are no plateaus, nor is one moment in which a device held its value. samples and their
+    highest and lowest by lead: as recorded, mV or uV; centre: mV.
     """
-    clipped = np.zeros(len(ecg), dtype=bool)
-    for extreme in (top, bottom):
-        way = np.abs(extreme - centre)
-        is_at = ecg == extreme[:, None]
+    clipped = np.zeros(len(samples), dtype=bool)
+    for extreme in extremes:
+        way = np.abs(in_mv(extreme) - centre)
+        is_at = samples == extreme[:, None]
         at = np.array([np.count_nonzero(row) for row in is_at])  # axis=1 takes thrice as long
-        for lead in np.flatnonzero(moving & (way > 0.15) & (at >= max(6, 0.002 * ecg.shape[1]))):
-            near = np.count_nonzero(np.abs(ecg[lead] - extreme[lead]) < 0.05 * way[lead])
+        many = at >= max(6, 0.002 * samples.shape[1])
+        for lead in np.flatnonzero(moving & (way > 0.15) & many):
+            distance = np.abs(in_mv(samples[lead]) - in_mv(extreme[lead]))
+            near = np.count_nonzero(distance < 0.05 * way[lead])
             places = np.count_nonzero(np.diff(is_at[lead].view(np.int8)) == 1) + is_at[lead, 0]
             is_plateau = places > 1 or at[lead] > 0.2 * sampling_rate
             clipped[lead] |= is_plateau and at[lead] > 0.5 * near

@@ -3,7 +3,6 @@
 from fractions import Fraction
 
 import numpy as np
-from scipy.signal import resample_poly
 
 
 def ratio(rate: float, to_rate: float) -> Fraction:
@@ -27,6 +26,8 @@ def polyphase(
     """
     if rate == to_rate:
         return ecg
+    from scipy.signal import resample_poly  # a second of import, for who changes a rate alone
+
     change = ratio(rate, to_rate)
     taps = {} if low_pass is None else {"window": low_pass}
     found = resample_poly(

@@ -99,30 +99,39 @@ def to_signal(ecg: np.ndarray, lead_mask: np.ndarray | None = None) -> Signal:
     """Clean and quantise one recording.
 
     ecg: float `[12, T]` in mV, NaN where the recording has no valid sample, rows in the order of
-    LEADS. lead_mask: bool `[12]`, False = the lead was not recorded (None = all were).
+    LEADS; or int16 in uV. lead_mask: bool `[12]`, False = the lead was not recorded (None = all).
     Raises Rejected when no lead is left, or an amplitude or its unit is impossible.
     """
-    ecg = np.asarray(ecg, dtype=np.float64)
+    is_uv = getattr(ecg, "dtype", None) == np.int16
+    ecg = ecg if is_uv else np.asarray(ecg, dtype=np.float64)
     if ecg.ndim != 2 or ecg.shape[0] != len(LEADS):
         raise Rejected("wrong shape", f"{ecg.shape} where (12, samples) is expected")
     present = np.ones(len(LEADS), bool) if lead_mask is None else np.array(lead_mask, dtype=bool)
     filled = 0
     # A sum is finite where all is; it spares the usual recording three passes over its samples.
-    if not (present.all() and np.isfinite(ecg.sum())):
+    if not (present.all() and (is_uv or np.isfinite(ecg.sum()))):
         ecg = ecg.copy()
-        ecg[~np.isfinite(ecg)] = np.nan
-        present, filled = _fill_gaps(ecg, present)
-        ecg[~present] = 0.0
-    top, bottom = _extremes(ecg)
+        if not is_uv:
+            ecg[~np.isfinite(ecg)] = np.nan
+            present, filled = _fill_gaps(ecg, present)
+        ecg[~present] = 0
+    top, bottom = (in_mv(extreme) for extreme in _extremes(ecg))
     flat = present & (top.max(axis=1) == bottom.min(axis=1))
     if not (present & ~flat).any():
         raise Rejected("all leads bad", "no lead has a signal")
     # Flat leads too: int16 would wrap around without a word.
     _check_range(max(top[present].max(), -bottom[present].min()))
     _check_swing(top[present & ~flat], bottom[present & ~flat])
-    uv = ecg * 1000
-    np.rint(uv, out=uv)
-    return Signal(uv.astype(np.int16), bits(present), filled, bits(flat))
+    if not is_uv:
+        ecg = ecg * 1000
+        np.rint(ecg, out=ecg)
+    uv = np.ascontiguousarray(ecg, dtype=np.int16)
+    return Signal(uv, bits(present), filled, bits(flat))
+
+
+def in_mv(samples: np.ndarray) -> np.ndarray:
+    """float64 mV of samples in either form: int16 in uV, or float in mV as they are."""
+    return samples / 1000 if samples.dtype == np.int16 else samples
 
 
 def _extremes(ecg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

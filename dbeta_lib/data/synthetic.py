@@ -93,7 +93,8 @@ def prepare(
         },
         code_version=CODE_VERSION, reports_from_labels=True,
     ) as writer:  # fmt: skip
-        for ecg, records, labels in ordered_map(make, chunks, workers, progress, "synthetic"):
+        made = ordered_map(make, chunks, workers, progress, "synthetic", writer.partial)
+        for ecg, records, labels in made:
             for uv, row in zip(ecg, records.to_dict("records"), strict=True):
                 writer.add(_record(uv, row, splits[row["patient_id"]]))
             names += records["record_id"].tolist()

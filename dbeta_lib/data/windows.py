@@ -3,7 +3,15 @@
 import numpy as np
 
 from dbeta_lib.data import quality
-from dbeta_lib.data.signals import MIN_SECONDS, SECONDS, Rejected, Signal, resample, to_signal
+from dbeta_lib.data.signals import (
+    MIN_SECONDS,
+    SECONDS,
+    Rejected,
+    Signal,
+    in_mv,
+    resample,
+    to_signal,
+)
 from dbeta_lib.data.wfdb_read import Recording
 from dbeta_lib.errors import UsageError, nearest
 
@@ -29,7 +37,7 @@ def cut(
     convention. Cut first, then resampled to `hz`: a window never holds what its neighbour does.
     Raises Rejected when there is less than a second.
     """
-    rate, length = recording.sampling_rate, recording.ecg.shape[1]
+    rate, length = recording.sampling_rate, recording.samples.shape[1]
     if length < MIN_SECONDS * rate:
         raise Rejected("too short", f"{length / rate:.2f} s; at least 1 s is needed")
     whole = round(SECONDS * rate)
@@ -48,18 +56,19 @@ def cut(
 def _window(
     recording: Recording, start: int, part: int, hz: int, is_one_of_many: bool, index: int
 ) -> Signal | Rejected:
-    ecg, rate, mask = (
-        recording.ecg[:, start : start + part],
+    samples, rate, mask = (
+        recording.samples[:, start : start + part],
         recording.sampling_rate,
         recording.lead_mask,
     )
     try:
-        signal = to_signal(resample(ecg, rate, hz), mask)
+        at_rate = samples if rate == hz else resample(in_mv(samples), rate, hz)
+        signal = to_signal(at_rate, mask)
     except Rejected as reason:
         where = f"window {index}: " if is_one_of_many else ""
         return Rejected(reason.reason, where + reason.detail)
     # Looked at as recorded: resampling hides clipping and hum.
-    findings = quality.flags(ecg, mask, rate)
+    findings = quality.flags(samples, mask, rate)
     signal = pad(signal.replace(findings=findings), SECONDS * hz)
     _ = signal.hash  # worked out here, in a worker, and sent with the signal
     return signal
