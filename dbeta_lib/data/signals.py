@@ -72,8 +72,13 @@ class Signal:
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits of the samples: equal recordings have equal ones."""
-        return hashlib.blake2b(np.ascontiguousarray(self.uv), digest_size=8).hexdigest()
+        """Of the samples: equal recordings have equal ones."""
+        return signal_hash(self.uv)
+
+
+def signal_hash(uv: np.ndarray) -> str:
+    """Sixteen hexadecimal digits of SHA-256 of int16 samples `[12, T]`."""
+    return hashlib.sha256(np.ascontiguousarray(uv)).hexdigest()[:16]
 
 
 @dataclass

@@ -23,12 +23,12 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from dbeta_lib.data.signals import REMEDIES, unpack_bits
+from dbeta_lib.data.signals import REMEDIES, signal_hash, unpack_bits
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 from dbeta_lib.files import read_json, sha256_bytes
 from dbeta_lib.leads import LEADS
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SPLITS = ("train", "val", "test")
 UNUSED = "unused"  # of a record that stands in no split, as where published splits leave it out
 _META_KEYS = {
@@ -152,12 +152,16 @@ class SignalStore:
             )
 
     def verify(self) -> None:
-        """Read everything and compare with the fingerprint. Raises DBetaError on any difference."""
-        digest = hashlib.sha256()
-        for start in range(0, len(self), _BLOCK):
-            digest.update(np.ascontiguousarray(self.signals[start : start + _BLOCK]))
+        """Read everything and compare with what was prepared. Raises DBetaError on a difference."""
+        names = self.records["record_id"].to_numpy()
+        for row, wanted in enumerate(self.records["signal_hash"]):
+            if signal_hash(self.signals[row]) != wanted:
+                raise DBetaError(
+                    f"{self.path / 'signals.npy'}: record {names[row]} (row {row}) is not what was "
+                    "prepared: the file was damaged or changed; prepare the store again"
+                )
         tasks = {task: self.raw_labels(task) for task in self.tasks()}
-        found = fingerprint(digest.hexdigest(), self.records, tasks, self.set_aside, self.meta)
+        found = fingerprint(self.records, tasks, self.set_aside, self.meta)
         if found != self.fingerprint:
             raise DBetaError(
                 f"{self.path} is not what was prepared (fingerprint {found[:12]}, recorded "
@@ -195,15 +199,17 @@ class SignalStore:
 
 
 def fingerprint(
-    signals_sha256: str,
     records: pd.DataFrame,
     tasks: dict[str, pd.DataFrame],
     set_aside: pd.DataFrame,
     meta: dict,
 ) -> str:
-    """Hash of a store's content: the same for the same rows, whatever library wrote the files."""
+    """Hash of a store's content: the same for the same rows, whatever library wrote the files.
+
+    Of the samples the records hold a hash for each row.
+    """
     fixed = {key: meta[key] for key in ("format_version", "name", "sampling_rate", "leads")}
-    parts = [json.dumps(fixed, sort_keys=True), signals_sha256, _content(records)]
+    parts = [json.dumps(fixed, sort_keys=True), _content(records)]
     parts += [f"{task}:{_content(tasks[task])}" for task in sorted(tasks)]
     parts.append(_content(set_aside))
     return sha256_bytes("\n".join(parts).encode())

@@ -86,8 +86,9 @@ def _record_line(line: str, file: str) -> tuple[float, int, int]:
 
 def _signal_line(line: str, file: str) -> SignalLine:
     """file format[xframe][:skew][+offset] [gain[(baseline)][/unit] [resolution [zero ...]]]"""
-    parts = line.split(maxsplit=1)
-    found = _described(parts[1]) if len(parts) > 1 else None
+    parts = line.split(maxsplit=8)
+    parts += ["nothing", "", "0", "", "", "", ""][len(parts) - 2 :] if 1 < len(parts) < 9 else []
+    found = _described(parts[1], parts[2], parts[4], parts[8]) if len(parts) > 1 else None
     if found is None:
         raise Rejected("unreadable", f"{file}: '{line[:60]}' is no signal line")
     if isinstance(found, str):
@@ -95,23 +96,19 @@ def _signal_line(line: str, file: str) -> SignalLine:
     return SignalLine(parts[0], *found)
 
 
-@functools.lru_cache(maxsize=512)  # the records of a data set differ in little but the file's name
-def _described(text: str) -> tuple | str | None:
+@functools.lru_cache(maxsize=512)  # the records of a data set differ in little else
+def _described(kind: str, gain: str, zero: str, lead: str) -> tuple | str | None:
     """What follows the file's name, as fields; what is wrong with the gain; None: no such line."""
-    parts = text.split(maxsplit=7)
-    kind = _FORMAT.fullmatch(parts[0])
-    zero = parts[3] if len(parts) > 3 else "0"
-    if kind is None:
+    form = _FORMAT.fullmatch(kind)
+    if form is None:
         return None
-    lead = parts[7] if len(parts) > 7 else ""
-    given = parts[1] if len(parts) > 1 else "nothing"
-    gain = _gain(given, lead)
-    if gain is None:
-        return f"'{given[:20]}' is no gain that gives units to samples"
+    steps = _gain(gain, lead)
+    if steps is None:
+        return f"'{gain[:20]}' is no gain that gives units to samples"
     if not re.fullmatch(r"[-+]?\d{1,12}", zero, re.ASCII):
         return None
-    where = (int(kind[1]), int(kind[2] or 1), int(kind[3] or 0), int(kind[4] or 0))
-    return (*where, gain[0], int(gain[1] or zero), gain[2], lead)
+    where = (int(form[1]), int(form[2] or 1), int(form[3] or 0), int(form[4] or 0))
+    return (*where, steps[0], int(steps[1] or zero), steps[2], lead)
 
 
 def _gain(text: str, lead: str) -> tuple[float, str | None, str] | None:

@@ -5,7 +5,6 @@ rerun after a kill empties the partial folder and gives the same bytes.
 """
 
 import csv
-import hashlib
 import os
 import shutil
 from collections import Counter
@@ -93,7 +92,6 @@ class StoreWriter:
         self._extra: dict[str, list] = {}
         self._aside: list[tuple[str, str, str]] = []
         self._labels: dict[str, tuple[pd.DataFrame, str]] = {}
-        self._digest = hashlib.sha256()
         self._lock = self._start()
         self._signals = open(self.partial / "signals.npy", "wb")  # noqa: SIM115 - closed in _stop
         self._write(_header(0, self.shape))
@@ -161,7 +159,6 @@ class StoreWriter:
             )
         data = np.ascontiguousarray(uv).data
         self._write(data)
-        self._digest.update(data)
         text = normalise_report(record.report) if record.text is None else record.text
         known = {**vars(record), **vars(record.signal), "text": text}
         known["signal_hash"] = record.signal.hash
@@ -175,7 +172,6 @@ class StoreWriter:
         for start in range(0, len(store), _BLOCK):
             data = np.ascontiguousarray(store.signals[start : start + _BLOCK]).data
             self._write(data)
-            self._digest.update(data)
         for column in _COLUMNS.keys() - {"report_id"}:
             self._rows[column] += store.records[column].tolist()
         for column in store.records.columns[len(_COLUMNS) :]:
@@ -227,13 +223,12 @@ class StoreWriter:
             )
         aside = pd.DataFrame(self._aside, columns=["record", "reason", "detail"], dtype=str)
         _write_csv(self.partial / "set_aside.csv", aside)
-        sha256 = self._digest.hexdigest()
         self._meta["tasks"] = {
             task: {"classes": list(frame.columns), "convention": self._labels[task][1]}
             for task, frame in tasks.items()
         }
         self._meta["counts"] = _counts(records, aside)
-        self._meta["fingerprint"] = fingerprint(sha256, records, tasks, aside, self._meta)
+        self._meta["fingerprint"] = fingerprint(records, tasks, aside, self._meta)
         write_json(self.partial / "store.json", self._meta)
         self._signals.close()
         put_in_place(self.partial, self.dest)

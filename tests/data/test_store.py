@@ -147,7 +147,7 @@ def _meta(**changes):
         (_meta(counts=1), "store.json is damaged at counts"),
         (_meta(leads="I II"), "store.json is damaged at leads"),
         (lambda path: (path / "store.json").write_text("[]"), "format version none"),
-        (_meta(format_version=99), "format version 99, this kit reads 2"),
+        (_meta(format_version=99), "format version 99, this kit reads 3"),
         (_meta(leads=["I"]), "another lead order"),
         (_meta(fingerprint=None), "store.json lacks fingerprint"),
         (_truncate("signals.npy", 0.7), "signals.npy is missing, damaged or cut short"),
