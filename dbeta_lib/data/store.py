@@ -36,7 +36,8 @@ _META_KEYS = {
     "leads": list, "reports_from_labels": bool, "patients_known": bool, "tasks": dict,
     "counts": dict, "fingerprint": str,
 }  # fmt: skip
-_BLOCK = 4096  # rows read at a time by `verify`
+_BLOCK = 4096  # rows hashed at a time
+_ROWS_WRITTEN = 65_536  # of a table at a time
 
 
 class SignalStore:
@@ -118,12 +119,17 @@ class SignalStore:
         """Names of the label tasks."""
         return sorted(self.meta["tasks"])
 
-    def labels(self, task: str) -> pd.DataFrame:
+    def labels(self, task: str, classes: Sequence[str] | None = None) -> pd.DataFrame:
         """int8 0/1, one row per row of `records`, index record_id, one column per class.
 
-        A row that is not labelled is all 0 here; `labels_valid` tells which those are.
+        classes: those wanted, in this order; all by default. A row that is not labelled is all 0
+        here; `labels_valid` tells which those are. Raises UsageError for an unknown task or class.
         """
-        return self.raw_labels(task).fillna(0).astype(np.int8)
+        found = self.raw_labels(task).fillna(0).astype(np.int8)
+        for name in classes or ():
+            if name not in found:
+                raise UsageError(f"'{name}' is no class of task {task}{nearest(name, found)}")
+        return found if classes is None else found[list(classes)]
 
     def labels_valid(self, task: str) -> np.ndarray:
         """bool `[N]`: the row is labelled for the task, be it that none of the classes is there."""
@@ -282,10 +288,18 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, dict]:
 
 
 def write_table(path: Path, frame: pd.DataFrame, notes: dict[str, str] | None = None) -> None:
-    """Write parquet whose bytes depend on the content alone (no pandas metadata, no threads)."""
-    table = pyarrow.Table.from_pandas(frame, preserve_index=False, nthreads=1)
-    table = table.replace_schema_metadata(notes or {})
+    """Write parquet whose bytes depend on the content alone (no pandas metadata, no threads).
+
+    In blocks: of 800,000 rows a whole copy would be half a gigabyte.
+    """
+    schema = pyarrow.Schema.from_pandas(frame, preserve_index=False)
+    schema = schema.with_metadata(notes or {})
     with open(path, "wb") as file:
-        pyarrow.parquet.write_table(table, file, compression="zstd")
+        with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+            for start in range(0, max(len(frame), 1), _ROWS_WRITTEN):
+                part = frame.iloc[start : start + _ROWS_WRITTEN]
+                writer.write_table(
+                    pyarrow.Table.from_pandas(part, schema, preserve_index=False, nthreads=1)
+                )
         file.flush()
         os.fsync(file.fileno())

@@ -201,11 +201,12 @@ class StoreWriter:
         if not self._rows["record_id"] and "shard" not in self._meta:
             raise DBetaError(self._nothing_kept())
         try:
-            return self._finish()
+            self._finish()
         except OSError as error:
             raise sentence_of(error, self.dest) from error
+        return SignalStore.open(self.dest)  # the tables written are out of memory by now
 
-    def _finish(self) -> SignalStore:
+    def _finish(self) -> None:
         records = self._records()
         used = records["split"] != UNUSED
         check_disjoint(records["patient_id"][used], records["split"][used])
@@ -234,7 +235,6 @@ class StoreWriter:
         put_in_place(self.partial, self.dest)
         self._is_placed = True
         self._leave()
-        return SignalStore.open(self.dest)
 
     def _records(self) -> pd.DataFrame:
         self._rows["report_id"] = report_ids(self._rows["text"])

@@ -219,3 +219,11 @@ def test_store_json_holds_no_path_and_no_time(make_store, tmp_path):
         "format_version", "name", "source", "preparation", "sampling_rate", "samples", "leads",
         "reports_from_labels", "patients_known", "tasks", "counts", "fingerprint",
     }  # fmt: skip
+
+
+def test_labels_of_some_classes_come_in_the_order_asked_and_an_unknown_one_is_named(make_store):
+    store = make_store()
+    assert list(store.labels("things", ["B", "A"])) == ["B", "A"]
+    assert store.labels("things", ["B"])["B"].equals(store.labels("things")["B"])
+    with pytest.raises(UsageError, match="'C' is no class of task things; known: A, B"):
+        store.labels("things", ["A", "C"])
