@@ -83,6 +83,7 @@ def ask_for(
 ) -> Asked:  # fmt: skip
     """The model and the stores of a command line. Wrong use is told before anything is read."""
     from dbeta_lib.data.store import SignalStore
+    from dbeta_lib.evaluation.encoders import to_training_device
     from dbeta_lib.model import DBeta
 
     if released is None:
@@ -91,7 +92,7 @@ def ask_for(
             raise UsageError(f"{given} goes with --released FILE; name the checkpoint")
         if model is None or store is None:
             raise UsageError("give MODEL STORE, or --released FILE with --data NAME=DIR")
-        loaded, opened = DBeta.from_pretrained(model), SignalStore.open(store)
+        loaded, opened = to_training_device(DBeta.from_pretrained(model)), SignalStore.open(store)
         return Asked(str(model), loaded, model, False, [opened])
     if model is not None:
         raise UsageError(f"{model} and --released {released} are two models; give one")
@@ -137,8 +138,7 @@ def _released(path: Path, config: Path | None, tokenizer: Path | None, texts: bo
 
     Raises DBetaError naming the file that is no checkpoint, no config or no tokenizer.
     """
-    import torch
-
+    from dbeta_lib.evaluation.encoders import to_training_device
     from dbeta_lib.files import read_json
     from dbeta_lib.model import DBeta
 
@@ -154,7 +154,7 @@ def _released(path: Path, config: Path | None, tokenizer: Path | None, texts: bo
         raise UsageError(f"{config}: a network of other than 12 channels cannot read a store")
     if texts:
         _give_tokenizer(model, tokenizer)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return to_training_device(model)
 
 
 def _give_tokenizer(model, folder: Path | None) -> None:

@@ -128,7 +128,8 @@ class ObjectiveConfig:
     ets_weight: float = 1.0
     mlm_masking: str = "sentinel"  # "sentinel": 80/10/10 | "none": labels are the visible ids
     mlm_probability: float = 0.25  # 0..1, text tokens to predict
-    negatives: str = "n3s"  # "n3s" | "random" | "released": only the mask is swapped
+    negatives: str = "n3s"  # "n3s" | "random" | "balanced" | "released": only the mask is swapped
+    negatives_tau: float = 0.1  # of "balanced": how much likeness is put up with; 0.01 and more
     negative_fraction: float = 0.5  # 0..1, share of the batch with another text
     n3s_pooling: str = "masked_mean"  # "masked_mean" | "mean_with_pads"
     lead_dropout: float = 0.5  # 0..1, each lead zeroed independently
@@ -154,7 +155,7 @@ _CHOICES = {
     "ets_positives": ("aligned", "same_report"),
     "ets_view": ("masked", "full"),
     "mlm_masking": ("sentinel", "none"),
-    "negatives": ("n3s", "random", "released"),
+    "negatives": ("n3s", "random", "balanced", "released"),
     "n3s_pooling": ("masked_mean", "mean_with_pads"),
 }
 _RATIOS = [

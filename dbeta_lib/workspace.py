@@ -16,16 +16,18 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from dbeta_lib.balanced import ensure_balanced
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data import ensure_store
 from dbeta_lib.data.joined import JoinedStore
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.embedders import HubEmbedder, TfidfEmbedder
-from dbeta_lib.errors import AnotherRun, DBetaError, UsageError
+from dbeta_lib.errors import AnotherRun, DBetaError, UsageError, nearest
 from dbeta_lib.evaluation.baselines import random_encoder
+from dbeta_lib.evaluation.encoders import to_training_device
 from dbeta_lib.evaluation.results import Result, load, load_all
 from dbeta_lib.model import DBeta
-from dbeta_lib.n3s import NegativeTable, ensure_table
+from dbeta_lib.n3s import Negatives, RandomNegatives, ensure_table
 from dbeta_lib.presets import PRESETS
 from dbeta_lib.reporting import figures
 from dbeta_lib.seeds import int_seed
@@ -114,10 +116,27 @@ class Workspace:
             [self.store_of(name) for name in self.stores], [*self.stores.values()], self.seed
         )
 
-    def negatives(self, embedder: str = "tfidf", k: int = 64) -> NegativeTable:
-        """The table of farthest reports: by TF-IDF, or by a text encoder's name or folder."""
+    def negatives(
+        self, embedder: str = "tfidf", k: int = 64, kind: str = "n3s", tau: float = 0.1
+    ) -> Negatives:
+        """What wrong reports are drawn from.
+
+        kind: "n3s", the table of the k farthest; "balanced", the law at `tau`; "random", the
+        training rows' reports. embedder: "tfidf", or a text encoder's name or folder.
+        Raises UsageError for another kind.
+        """
+        store, reports = self.training_store, self.training_store.records["report_id"].to_numpy()
+        if kind not in ("n3s", "balanced", "random"):
+            raise UsageError(
+                f"there are no '{kind}' negatives{nearest(kind, ['n3s', 'balanced', 'random'])}"
+            )
+        if kind == "random":
+            own = reports[store.rows("train")]
+            return RandomNegatives(own[own >= 0])
         chosen = TfidfEmbedder() if embedder == "tfidf" else HubEmbedder(embedder)
-        return ensure_table(self.training_store, embedder=chosen, k=k)
+        if kind == "balanced":
+            return ensure_balanced(store, embedder=chosen, tau=tau)
+        return ensure_table(store, embedder=chosen, k=k)
 
     def config(self, preset: str, switches: str, **overrides: Any) -> DBetaConfig:
         """A preset at this store's rate."""
@@ -144,21 +163,26 @@ class Workspace:
             return pretrain(model, store, folder, fresh=True, **settings)
 
     def model(self) -> DBeta:
-        """The workspace's pre-trained model; without one a smallest one, said aloud."""
+        """The workspace's pre-trained model, on a GPU where there is one.
+
+        Without a model one of the smallest run serves, said aloud.
+        """
         if self.has_model:
-            return DBeta.from_pretrained(self.run / "model")
+            return to_training_device(DBeta.from_pretrained(self.run / "model"))
         print(
             f"{self.run}: no model pre-trained on this store yet (notebook 03 leaves one); "
             f"one of {SMALLEST_RUN['steps']} steps serves here, enough to show, not to believe"
         )
         model = build_model(self.config("mini", "recommended"), self.training_store, self.seed)
         self.pretrain(model, self.smallest, **SMALLEST_RUN)
-        return model.eval()
+        return to_training_device(model).eval()
 
     def mem_alone(self) -> DBeta | None:
         """The model after its steps of MEM alone, which had read no report; None without any."""
         folder = (self.run if self.has_model else self.smallest) / "mem-alone"
-        return DBeta.from_pretrained(folder).eval() if folder.is_dir() else None
+        if not folder.is_dir():
+            return None
+        return to_training_device(DBeta.from_pretrained(folder)).eval()
 
     @property
     def has_model(self) -> bool:
@@ -181,10 +205,10 @@ class Workspace:
         return f"dbeta-{size_of(model.config)}, {'pre-trained' if self.has_model else 'smallest'}"
 
     def untrained(self, like: DBeta, seed: int | None = None) -> DBeta:
-        """The same network with random weights and the same tokenizer: the control."""
+        """The control: the same network, tokenizer and device with random weights."""
         model = random_encoder(like.config, self.seed if seed is None else seed)
         model.tokenizer = like.tokenizer
-        return model
+        return model.to(like.device)
 
     def save(self, figure: Figure, name: str, data: pd.DataFrame | None = None) -> Figure:
         """Keep a figure as PNG, SVG and CSV under `figures/`; returns it, to be shown."""

@@ -13,8 +13,9 @@ LIBRARY = ROOT / "dbeta_lib"
 FLOORS = [  # from the ground; modules of one floor may import each other, but not in a circle
     {"config", "errors", "presets", "progress", "files", "leads", "seeds"},
     {"data", "download"},
-    {"batch", "checkpoint_files", "embedders", "encoders", "fusion", "heads", "inference"}
-    | {"losses", "n3s", "neighbours", "official_names", "outputs"},
+    {"balanced", "batch", "checkpoint_files", "embedders", "encoders", "fusion", "heads"}
+    | {"inference", "losses", "mined_tables", "n3s", "negative_laws", "neighbours"}
+    | {"official_names", "outputs", "sinkhorn"},
     {"model"},
     {"released", "training", "comparisons"},
     {"evaluation"},

@@ -113,6 +113,16 @@ def device_of(encoder: object) -> torch.device:
     return next((p.device for p in tensors), torch.device("cpu"))
 
 
+def to_training_device(model: nn.Module) -> nn.Module:
+    """The model itself, moved to where a training run computes: a GPU where there is one.
+
+    The choice is Accelerate's, as in training, so that ACCELERATE_USE_CPU=1 keeps both on the CPU.
+    """
+    from accelerate import PartialState  # here: what needs no model shall not wait for it
+
+    return model.to(PartialState().device)
+
+
 @contextmanager
 def evaluating(encoder: object) -> Iterator[None]:
     """Eval mode (no dropout, fixed statistics) and no gradients; the mode before comes back."""

@@ -21,12 +21,21 @@ from dbeta_lib.data import csn
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation.merl_probe import MerlProbe
-from dbeta_lib.evaluation.metrics import auc_per_class
+from dbeta_lib.evaluation.metrics import (
+    as_pair,
+    auc_per_class,
+    both_values,
+    interval,
+    mean_over_classes,
+    patient_weights,
+    weighted_auc,
+)
 from dbeta_lib.evaluation.probe import Probe, gain
 
 # Task sub: the head trained on a class, and the class whose labels it is scored against.
 SUB_BY_POSITION = {"AVB": "ISC", "RAO/RAE": "AVB", "ISC": "RAO/RAE"}
 MEAN = "mean of all classes"
+_SPAN = {"difference": "value", "low": "low", "high": "high"}
 
 
 def read_by_position(
@@ -96,6 +105,62 @@ def substring_flaw(labels: SignalStore | Mapping[str, pd.DataFrame]) -> pd.DataF
     ]
     order = (-false[false > 0]).sort_values(kind="stable").index
     return table.loc[order].reset_index(drop=True)
+
+
+def substring_auc(
+    store: SignalStore,
+    rows: np.ndarray,
+    scores: np.ndarray,
+    classes: Sequence[str],
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """AUC of the same scores by CSN's exact labels and by MERL's substrings; last row: their mean.
+
+    rows: of the store `[n]`; scores `[n, K]`, or `[S, n, K]` for the mean over S draws; classes:
+    names of the K columns. `rows`, `scores` and `classes` of a `ZeroShot` fit as they are; those of
+    a probe are the labelled test rows of its task. Columns: class, exact positives, substring
+    positives, exact, substring (AUC), difference = substring minus exact with its paired interval
+    over patients (low, high).
+
+    Only rows that MERL keeps (one of its 38 classes is there) and classes with both values under
+    both labelings count, so that the two means are over the same.
+    Raises UsageError for shapes that do not fit or where no class can be compared.
+    """
+    rows, scores = np.asarray(rows), np.asarray(scores, dtype=np.float64)
+    if scores.ndim not in (2, 3) or scores.shape[-2:] != (len(rows), len(classes)):
+        raise UsageError(f"scores {scores.shape} do not fit {len(rows)} rows, {len(classes)} names")
+    kept = store.labels_valid("csn-merl")[rows]
+    merl = store.labels("csn-merl").iloc[rows[kept]]
+    exact = store.labels("csn").iloc[rows[kept]].reindex(columns=merl.columns, fill_value=0)
+    shown = [
+        k for k, name in enumerate(classes)
+        if name in merl and both_values(exact[name]) and both_values(merl[name])
+    ]  # fmt: skip
+    if not shown:
+        raise UsageError("no class has both values under both labelings; give more rows of CSN")
+    names = [str(classes[k]) for k in shown]
+    draws = (scores if scores.ndim == 3 else scores[None])[:, kept][..., shown]
+    pair = [frame[names].to_numpy().astype(bool) for frame in (exact, merl)]
+    patients = store.records["patient_id"].to_numpy()[rows[kept]]
+    weights = patient_weights(patients, resamples, seed)
+    weights = np.concatenate([np.ones((1, len(patients))), weights])  # the rows as they are, first
+    by_exact, by_merl = (
+        np.mean([weighted_auc(*as_pair(y, draw), weights) for draw in draws], axis=0) for y in pair
+    )
+    change = by_merl - by_exact  # NaN where a resample lacks a value under either labeling
+    change = np.column_stack([change, mean_over_classes(change)])
+    spans = [interval(column[0], column[1:]) for column in change.T]
+    table = pd.DataFrame(
+        {
+            "class": [*names, MEAN],
+            "exact positives": [*pair[0].sum(axis=0), pair[0].sum()],
+            "substring positives": [*pair[1].sum(axis=0), pair[1].sum()],
+            "exact": [*by_exact[0], by_exact[0].mean()],
+            "substring": [*by_merl[0], by_merl[0].mean()],
+        }
+    )
+    return table.assign(**{n: [getattr(s, of) for s in spans] for n, of in _SPAN.items()})
 
 
 def best_epoch_flaw(found: Iterable[MerlProbe], resamples: int = 1000) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation.challenge import challenge_score  # noqa: F401  (one name for users)
-from dbeta_lib.evaluation.precision import average_precision_per_class, f1_per_class  # noqa: F401
+from dbeta_lib.evaluation.precision import average_precision_per_class, f1_per_class, weighted_f1  # noqa: F401
 from dbeta_lib.seeds import rng
 
 BLOCK = 4_000_000  # numbers held at once by the weighted metrics (32 MB each array)
@@ -164,6 +164,7 @@ def _blocks(weights: np.ndarray) -> list[slice]:
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "auc": weighted_auc,
     "average_precision": weighted_average_precision,
+    "f1": weighted_f1,  # of answers 0/1 in the place of scores: see `thresholds`
 }
 
 

@@ -68,6 +68,18 @@ def f1_per_class(y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return _share(2 * true, marks.sum(axis=0) + predicted.sum(axis=0), marks)
 
 
+def weighted_f1(y: np.ndarray, answers: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """F1 under each row of weights: bool `[n, K]`, 0/1 `[n, K]`, `[B, n]` -> `[B, K]`.
+
+    NaN where no weight is on a positive, as in `f1_per_class`.
+    """
+    true, yes = (y & (answers != 0)).astype(np.float64), np.asarray(answers, dtype=np.float64)
+    positive = weights @ y.astype(np.float64)
+    whole = positive + weights @ yes
+    out = np.full(whole.shape, np.nan)
+    return np.divide(2 * (weights @ true), whole, out=out, where=positive > 0)
+
+
 def _share(part: np.ndarray, whole: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """part / whole `[K]`; NaN for classes of `marks` `[n, K]` without positives."""
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=marks.any(axis=0))

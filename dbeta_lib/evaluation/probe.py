@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from dbeta_lib.data.splits import check_disjoint
-from dbeta_lib.data.store import SPLITS
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation.logistic import fit
 from dbeta_lib.evaluation.metrics import (
@@ -35,6 +33,8 @@ from dbeta_lib.evaluation.metrics import (
     mean_over_classes,
     paired_bootstrap,
 )
+from dbeta_lib.evaluation.probe_data import ProbeData
+from dbeta_lib.evaluation.thresholds import best_f1_thresholds, f1_at, macro_f1_at
 from dbeta_lib.progress import tqdm
 from dbeta_lib.seeds import rng
 
@@ -65,6 +65,9 @@ class Probe:
     draws: tuple[float, ...] = ()  # macro AUC of each draw
     macro: Macro | None = None  # its mean, with the classes left out
     interval: Interval | None = None
+    thresholds: np.ndarray | None = field(
+        default=None, repr=False
+    )  # [draws, K]: where F1 on validation is highest
 
     @property
     def sd(self) -> float:
@@ -76,6 +79,21 @@ class Probe:
         auc = np.mean([auc_per_class(self.y, draw) for draw in self.scores], axis=0)
         table = {"auc": auc, "positives": self.y.sum(axis=0), "rows": len(self.y)}
         return pd.DataFrame(table, index=list(self.classes))
+
+    def f1(self) -> np.ndarray:
+        """F1 of each class on the test rows, mean over draws, `[K]`; NaN as in `thresholds.f1_at`.
+
+        Raises UsageError for a probe that kept no thresholds.
+        """
+        if self.thresholds is None:
+            raise UsageError("this probe kept no thresholds from validation, so it has no F1")
+        pairs = zip(self.scores, self.thresholds, strict=True)
+        return np.mean([f1_at(self.y, draw, at) for draw, at in pairs], axis=0)
+
+    def macro_f1(self, resamples: int = 1000) -> Interval:
+        """Mean of `f1` over the classes that have one, with its interval over test patients."""
+        self.f1()
+        return macro_f1_at(self.y, self.scores, self.thresholds, self.patients, resamples)
 
 
 def linear_probe(
@@ -100,7 +118,7 @@ def linear_probe(
     of different units (hand-made measurements). One Probe per fraction, in order.
     Raises UsageError for lengths that differ, DBetaError for a patient on both sides.
     """
-    data = _Data.of(features, labels, splits, patients, valid, standardise)
+    data = ProbeData.of(features, labels, splits, patients, valid, standardise)
 
     def learn(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         w, b = fit(x, y, np.asarray(grid))
@@ -127,7 +145,7 @@ def knn_probe(
     Each feature is standardised, so that no single one decides who is near. A class's score is the
     share of positives among the neighbours, weighted by 1 + cosine.
     """
-    data = _Data.of(features, labels, splits, patients, valid, standardise=True)
+    data = ProbeData.of(features, labels, splits, patients, valid, standardise=True)
 
     def learn(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return _votes(x, y, data.x_val, grid), _votes(x, y, data.x_test, grid)
@@ -164,66 +182,8 @@ def draw(rows: np.ndarray, fraction: float | int, seed: int) -> np.ndarray:
     return np.sort(rows[chosen])
 
 
-@dataclass(frozen=True)
-class _Data:
-    """The three splits of a task, features scaled by all training rows."""
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_val: np.ndarray
-    y_val: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    patients_test: np.ndarray
-    classes: tuple[str, ...]
-
-    @classmethod
-    def of(
-        cls,
-        features: np.ndarray,
-        labels: pd.DataFrame,
-        splits: Sequence[str],
-        patients: Sequence,
-        valid: np.ndarray | None,
-        standardise: bool = False,
-    ) -> "_Data":
-        features, splits, patients = np.asarray(features), np.asarray(splits), np.asarray(patients)
-        lengths = {len(features), len(labels), len(splits), len(patients)}
-        if len(lengths) != 1:
-            raise UsageError(
-                f"{len(features)} features, {len(labels)} labels, {len(splits)} splits and "
-                f"{len(patients)} patients must be of one store, row by row"
-            )
-        if not np.isfinite(features).all():
-            raise UsageError("features hold NaN or infinity; extract them again")
-        known = np.isin(splits, SPLITS)
-        check_disjoint(patients[known], splits[known])
-        keep = np.ones(len(splits), dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
-        part = {name: keep & (splits == name) for name in SPLITS}
-        for name, rows in part.items():
-            if not rows.any():
-                raise UsageError(f"no labelled row is in the split '{name}', which a probe needs")
-        centre, scale = _scaling(features[splits == "train"].astype(np.float64), standardise)
-        x = {name: (features[rows] - centre) / scale for name, rows in part.items()}
-        values = labels.to_numpy()
-        y = {n: values[rows].astype(np.int8) for n, rows in part.items()}
-        return cls(
-            x["train"], y["train"], x["val"], y["val"], x["test"], y["test"],
-            patients[part["test"]], tuple(map(str, labels.columns)),
-        )  # fmt: skip
-
-
-def _scaling(every: np.ndarray, standardise: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Mean `[D]` and standard deviation `[D]` (or one for all) of the training rows."""
-    spread = every.std(axis=0)
-    if not standardise:
-        spread = np.full_like(spread, np.sqrt(np.mean(spread**2)))
-    spread[spread < 1e-8] = 1.0  # a feature that never changes stays near zero
-    return every.mean(axis=0), spread
-
-
 def _sweep(
-    data: _Data,
+    data: ProbeData,
     fractions: Iterable[float | int],
     seeds: Iterable[int],
     grid: Sequence[float],
@@ -254,19 +214,20 @@ def _sweep(
 
 
 def _one_draw(
-    data: _Data, rows: np.ndarray, grid: Sequence[float], learn: Callable
-) -> tuple[float, tuple[str, ...], np.ndarray]:
-    """Fit on these training rows: chosen value of the grid, unfitted classes, scores `[n, K]`."""
+    data: ProbeData, rows: np.ndarray, grid: Sequence[float], learn: Callable
+) -> tuple[float, tuple[str, ...], np.ndarray, np.ndarray]:
+    """Fit on these training rows: value of the grid, unfitted classes, scores, thresholds."""
     y = data.y_train[rows]
     usable = both_values(y)
     empty = tuple(name for name, ok in zip(data.classes, usable, strict=True) if not ok)
-    scores = np.zeros(data.y_test.shape)  # logit 0 is the constant 0.5
-    if not usable.any():
-        return float(grid[0]), empty, scores
-    on_val, on_test = learn(data.x_train[rows], y[:, usable])  # [M, n, K used]
-    best = best_on_validation(data.y_val[:, usable], on_val)
-    scores[:, usable] = on_test[best]
-    return grid[best], empty, scores
+    on_val = np.zeros(data.y_val.shape)  # logit 0 is the constant 0.5
+    scores = np.zeros(data.y_test.shape)
+    best = 0
+    if usable.any():
+        val, test = learn(data.x_train[rows], y[:, usable])  # [M, n, K used]
+        best = best_on_validation(data.y_val[:, usable], val)
+        on_val[:, usable], scores[:, usable] = val[best], test[best]
+    return float(grid[best]), empty, scores, best_f1_thresholds(data.y_val, on_val)
 
 
 def best_on_validation(y: np.ndarray, scores: np.ndarray) -> int:
@@ -278,14 +239,14 @@ def best_on_validation(y: np.ndarray, scores: np.ndarray) -> int:
 
 
 def _summarise(
-    data: _Data,
+    data: ProbeData,
     fraction: float | int,
     n_train: int,
     seeds: tuple[int, ...],
-    done: list[tuple[float, tuple[str, ...], np.ndarray]],
+    done: list[tuple[float, tuple[str, ...], np.ndarray, np.ndarray]],
     resamples: int,
 ) -> Probe:
-    chosen, empty, scores = zip(*done, strict=True)
+    chosen, empty, scores, thresholds = zip(*done, strict=True)
     stacked = np.stack(scores)
     per_draw = [auc_per_class(data.y_test, one) for one in stacked]
     return Probe(
@@ -303,6 +264,7 @@ def _summarise(
         draws=tuple(macro(one).value for one in per_draw),
         macro=macro(np.mean(per_draw, axis=0), data.classes),
         interval=bootstrap(data.y_test, stacked, data.patients_test, resamples),
+        thresholds=np.stack(thresholds),
     )
 
 

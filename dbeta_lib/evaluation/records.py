@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from dbeta_lib.evaluation.encoders import weights_hash
-from dbeta_lib.evaluation.metrics import Interval
+from dbeta_lib.evaluation.metrics import Interval, macro
 from dbeta_lib.evaluation.probe import Probe
 from dbeta_lib.evaluation.results import Provenance, Result
+from dbeta_lib.evaluation.thresholds import f1_at
 from dbeta_lib.evaluation.zero_shot import ZeroShot
 
 # The Challenge's collection holds these data sets again, under other names and rates.
@@ -33,8 +34,12 @@ def encoder_facts(encoder: object) -> dict[str, str]:
 
 
 def store_facts(store) -> dict[str, str]:
-    """`data` and `store_fingerprint` of a signal store."""
-    return {"data": store.meta["name"], "store_fingerprint": store.fingerprint}
+    """`data`, `store_fingerprint` and `split_by` of a signal store."""
+    return {
+        "data": store.meta["name"],
+        "store_fingerprint": store.fingerprint,
+        "split_by": "patient" if store.meta["patients_known"] else "recording",
+    }
 
 
 def provenance(
@@ -99,6 +104,28 @@ def from_probe(probe: Probe, **facts: Any) -> Result:
     )
 
 
+def f1_from_probe(probe: Probe, resamples: int = 1000, **facts: Any) -> Result:
+    """The same probe's macro F1, each class cut where its F1 on validation is highest.
+
+    Raises UsageError for a probe that kept no thresholds.
+    """
+    result = from_probe(probe, **{**facts, "metric": "macro_f1"})
+    per_class = probe.f1()
+    found, mean = probe.macro_f1(resamples), macro(per_class, probe.classes)
+    draws = [macro(f1_at(probe.y, *one)).value for one in zip(probe.scores, probe.thresholds)]
+    positives = probe.y.sum(axis=0)
+    changed = {
+        "value": found.value, "low": found.low, "high": found.high, "resamples": found.resamples,
+        "sd": float(np.std(draws, ddof=1)) if len(draws) > 1 else float("nan"),
+        "k_used": mean.k_used, "excluded_classes": mean.excluded,
+        "per_class": {
+            name: {"f1": f1, "positives": int(n)}
+            for name, f1, n in zip(probe.classes, per_class, positives, strict=True)
+        },
+    }  # fmt: skip
+    return Result(**{**vars(result), **changed})
+
+
 def from_gain(gain: Interval, probe: Probe, against: str, **facts: Any) -> Result:
     """The record of a paired difference: `probe` is the one from which `against` is subtracted."""
     result = from_probe(probe, **{**facts, "metric": "macro_auc_gain", "against": against})
@@ -125,7 +152,7 @@ def from_zero_shot(measured: ZeroShot, **facts: Any) -> Result:
 
 
 def _result(measured: Probe | ZeroShot, facts: dict[str, Any], **more: Any) -> Result:
-    interval, macro = measured.interval, measured.macro
+    interval, mean = measured.interval, measured.macro
     fields = {
         "metric": "macro_auc",
         "value": interval.value,
@@ -135,9 +162,9 @@ def _result(measured: Probe | ZeroShot, facts: dict[str, Any], **more: Any) -> R
         "resamples": interval.resamples,
         "n": interval.rows,
         "patients": interval.patients,
-        "k_used": macro.k_used,
-        "k": macro.k,
-        "excluded_classes": macro.excluded,
+        "k_used": mean.k_used,
+        "k": mean.k,
+        "excluded_classes": mean.excluded,
         "date": datetime.now(UTC).date().isoformat(),
         **more,
     }

@@ -20,32 +20,13 @@ import pandas as pd
 
 import dbeta_lib
 from dbeta_lib.errors import DBetaError, nearest
+from dbeta_lib.evaluation.provenance import UNKNOWN, Provenance
 from dbeta_lib.files import read_json, sha256_bytes, write_json
 
 FORMAT = 1
 DOMAINS = ("in-domain", "out-of-domain", "not known", "untrained")  # in the order of tables
 LIBRARIES = ("numpy", "scipy", "pandas", "torch", "transformers", "scikit-learn")
-
-
-UNKNOWN = "unknown"  # stands for the name of a store of which no more is known
 _NAMELESS = {UNKNOWN, "another"}  # earlier records said "another store <fingerprint>"
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What pre-training had seen of the data that a result is about; None where it is not known."""
-
-    stores: tuple[str, ...] = ()  # "name fingerprint" of every store read; empty: no pre-training
-    signals_seen: bool | None = False  # ECGs of patients whose records are evaluated
-    reports_seen: bool | None = False  # their reports
-    train_reports_seen: bool | None = False  # reports of the probe's own training records
-    label_derived_reports: bool | None = False  # the reports were written from the labels
-    note: str = ""
-
-    @classmethod
-    def unknown(cls, note: str, fingerprint: str = "") -> "Provenance":
-        """Of a model that was pre-trained on nobody knows what, or on a store without a name."""
-        return cls((f"{UNKNOWN} {fingerprint[:12]}".strip(),), None, None, None, None, note)
 
 
 @dataclass(frozen=True)
@@ -85,6 +66,9 @@ class Result:
     versions: dict[str, str] = field(default_factory=lambda: versions())
     wall_time_s: float | None = None  # of the call that measured it, with all that it measured
     date: str = ""  # ISO day on which it was computed
+    # What splits and intervals keep together: "recording" where a data set names no patients, so
+    # that two recordings of one may stand in two splits, and the interval is too narrow.
+    split_by: str = "patient"
     format: int = FORMAT
 
     @property
@@ -132,9 +116,11 @@ _QUESTION = (
     "against", "variant", "label_fraction", "lead_subset",
 )  # fmt: skip
 _DIGEST = re.compile(r",? \(?[0-9a-f]{8}\)?$")  # of the prompts, at the end of a variant
+SPLIT_BY = ("patient", "recording")
+_LATER = {"split_by": "patient"}  # what a record means that was saved before the field was there
 _REQUIRED = tuple(f.name for f in fields(Result))
 _NUMBERS = ("value", "low", "high", "n", "level")
-_IN_UNIT = ("macro_auc", "auc", "macro_average_precision", "top1", "top5", "eer")
+_IN_UNIT = ("macro_auc", "auc", "macro_average_precision", "macro_f1", "top1", "top5", "eer")
 
 
 def without_digest(variant: str) -> str:
@@ -158,6 +144,7 @@ def load(path: Path | str) -> Result:
     values = read_json(path)
     if not isinstance(values, dict):
         raise DBetaError(f"{path} is no result record; delete it and run its notebook again")
+    values = {**_LATER, **values}
     _check(values, Path(path))
     provenance = values["provenance"]
     for name in ("value", "low", "high"):
@@ -214,6 +201,26 @@ def _check(values: Mapping[str, Any], path: Path) -> None:
     for name in ("encoder", "data", "task", "protocol", "metric"):
         if not isinstance(values[name], str) or not values[name]:
             raise DBetaError(f"{path}: {name} is empty; {remedy}")
+    if values["split_by"] not in SPLIT_BY:
+        raise DBetaError(
+            f"{path}: split_by is {values['split_by']!r}, not patient or recording; {remedy}"
+        )
+
+
+def split_note(frame: pd.DataFrame) -> str:
+    """What a reader must know where patients are not known: a sentence on records, "" if they are.
+
+    `frame` as `load_all` gives it; one without the columns (other numbers than results) says "".
+    """
+    if not {"split_by", "data"} <= set(frame.columns):
+        return ""
+    names = frame.loc[frame["split_by"] == "recording", "data"].drop_duplicates()
+    if names.empty:
+        return ""
+    return (
+        f"The patients of {' and '.join(names)} are not known: splits and intervals there are by "
+        "recording, and two of one patient may stand on both sides."
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -230,7 +237,10 @@ def _plain(value: Any) -> Any:
 
 
 def table(frame: pd.DataFrame) -> str:
-    """Markdown of results as `load_all` gives them: in-domain first, then by task and labels."""
+    """Markdown of results as `load_all` gives them: in-domain first, then by task and labels.
+
+    Beneath stands `split_note`, where there is one.
+    """
     if frame.empty:
         return "no results"
     frame = frame.assign(
@@ -244,7 +254,7 @@ def table(frame: pd.DataFrame) -> str:
              "sd over draws", "n", "classes", "pre-training"]  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in frame.to_dict("records")]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(["", note] if (note := split_note(frame)) else [])])
 
 
 def _cells(row: dict) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dbeta_lib.evaluation.results import split_note
 from dbeta_lib.reporting.axes import need_columns
 
 NOTHING = "–"  # an empty cell
@@ -198,8 +199,8 @@ def pivot(
     """Results as rows x columns, "0.803 [0.79, 0.82]" in each cell; fractions as "10 %".
 
     Rows and columns keep the order of `results`, columns of numbers are sorted. Several results for
-    one cell (seeds) are shown as their mean and their range, and the caption says so. Digits as in
-    `format_interval`.
+    one cell (seeds) are shown as their mean and their range, and the caption says so; as it does
+    where patients are not known (`split_note`). Digits as in `format_interval`.
     Raises UsageError for a missing column.
     """
     names = [rows] if isinstance(rows, str) else list(rows)
@@ -218,9 +219,13 @@ def pivot(
         )
     header = (*names, *(_head(head, columns) for head in heads))
     texts = tuple((*map(format_cell, key), *row) for key, row in zip(keys, cells))
+    notes = [split_note(results)]
     if several:
-        caption = f"{caption.rstrip('.')}. " if caption else ""
-        caption += "Where a cell stands for several runs: their mean and, in brackets, their range."
+        notes.append(
+            "Where a cell stands for several runs: their mean and, in brackets, their range."
+        )
+    for note in filter(None, notes):
+        caption = f"{caption.rstrip('.')}. {note}" if caption else note
     numeric = (False,) * len(names) + (True,) * len(heads)
     return Table(header, texts, numeric, caption, results)
 

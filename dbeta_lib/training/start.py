@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from dbeta_lib.balanced import ensure_balanced
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.encoders.text import load_tokenizer, train_tokenizer
 from dbeta_lib.model import DBeta
@@ -31,13 +33,20 @@ def store_tokenizer(config: DBetaConfig, store: Any) -> PreTrainedTokenizerBase:
 
 
 def build_model(
-    config: DBetaConfig, store: Any, seed: int = 0, tokenizer: PreTrainedTokenizerBase | None = None
-) -> DBeta:
-    """A model with its tokenizer, its new weights drawn from `seed` (torch's own state is kept)."""
+    config: DBetaConfig,
+    store: Any,
+    seed: int = 0,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    build: Callable[..., nn.Module] = DBeta,
+) -> nn.Module:
+    """A model with its tokenizer, its new weights drawn from `seed` (torch's own state is kept).
+
+    build: what makes it of config and tokenizer; a comparison model's is in `COMPARISONS`.
+    """
     tokenizer = tokenizer or store_tokenizer(config, store)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int_seed(seed, "weights"))
-        return DBeta(config, tokenizer)
+        return build(config, tokenizer)
 
 
 def negatives_for(
@@ -53,7 +62,8 @@ def negatives_for(
     "n3s" and "released": the table of the training split beside the store, whatever embedder and k
     it was made with; made with TF-IDF where there is none. An embedder is "tfidf", a text encoder's
     name or folder (pooled as `n3s_pooling` says) or an object, and makes a table of another anew.
-    "random": the reports of `rows` (the training split).
+    "random": the reports of `rows` (the training split). "balanced": these too, in a law beside the
+    store at the config's `negatives_tau`, made and reused in the same way.
     """
     if config.objective.negatives == "random":
         rows = store.rows("train") if rows is None else rows
@@ -62,7 +72,11 @@ def negatives_for(
     pooling = config.objective.n3s_pooling
     if isinstance(embedder, str):
         embedder = TfidfEmbedder() if embedder == "tfidf" else HubEmbedder(embedder, pooling)
-    table = ensure_table(store, path, embedder, say=say)
+    if config.objective.negatives == "balanced":
+        tau = config.objective.negatives_tau
+        table = ensure_balanced(store, path, embedder, tau, rows, say=say)
+    else:
+        table = ensure_table(store, path, embedder, say=say)
     used = table.embedder.get("pooling", pooling)  # TF-IDF pools nothing
     if used != pooling:
         say(f"negatives: embedded with {used}, though n3s_pooling of this config is {pooling}")

@@ -8,8 +8,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from dbeta_lib.data import csn, merl_splits
+from dbeta_lib.data.prepare import write_store
 from dbeta_lib.errors import UsageError
-from dbeta_lib.evaluation import merl_flaws
+from dbeta_lib.evaluation import merl_flaws, metrics
 from dbeta_lib.evaluation.merl_probe import merl_probe
 from dbeta_lib.evaluation.probe import linear_probe
 
@@ -120,6 +121,83 @@ def test_substrings_and_the_acronyms_behind_them():
     assert table.loc["AF"].tolist() == [1, 3, 2, pytest.approx(2 / 3), "AFIB"]
     assert table.loc["VB"].tolist() == [0, 1, 1, 1.0, "1AVB"]
     assert merl_flaws.substring_flaw({task: f[["SR"]] for task, f in frames.items()}).empty
+
+
+@pytest.fixture
+def csn_store(tmp_path, write_wfdb, make_beats):
+    """30 records of CSN's layout: every AFIB is AF by substring, STTC is ST, one has SB alone."""
+    codes = {"AFIB": 164889003, "AF": 164890007, "STTC": 428750005, "ST": 427084000,
+             "SR": 426783006, "SB": 426177001}  # fmt: skip
+    of = [("AFIB",), ("AF", "STTC"), ("SR",), ("ST",), ("AFIB", "STTC"), ("SR", "STTC")] * 5
+    of[11] = ("SB",)
+    source = tmp_path / "csn"
+    for i, names in enumerate(of):
+        path = source / "WFDBRecords/01/010" / f"JS{i:05d}"
+        write_wfdb(path, make_beats(i, 5000, 500), 500)
+        with open(f"{path}.hea", "a") as header:
+            header.write(f"#Dx: {','.join(str(codes[name]) for name in names)}\n")
+    lines = [f"{name},{name},{code}" for name, code in codes.items()]
+    table = "\n".join(["Acronym Name,Full Name,Snomed_CT", *lines])
+    (source / csn.TABLE).write_text(f"{table}\n")
+    options = {"sampling_rate": 500, "window": "first", "keep_seconds": 10}
+    plan = csn.plan(source, sampling_rate=500)
+    made = write_store(plan, tmp_path / "store", "csn", options, csn.CODE_VERSION, progress=False)
+    return made, of
+
+
+def test_the_same_scores_have_another_auc_by_substring(csn_store):
+    store, of = csn_store
+    classes = ["AF", "AFIB", "SB", "ST", "STTC", "UW"]
+    rows = np.random.default_rng(0).permutation(30)[:26]
+    draw = np.random.default_rng(1)
+    truth = np.array([[name in of[row] for name in classes] for row in rows])
+    scores = 2.0 * truth + draw.normal(size=(3, *truth.shape))
+    table = merl_flaws.substring_auc(store, rows, scores, classes, 200)
+    kept = [of[row] != ("SB",) for row in rows]
+    assert table["class"].tolist() == ["AF", "AFIB", "ST", "STTC", merl_flaws.MEAN]
+    slow = {"exact": [], "substring": []}
+    for name, row in table.set_index("class").drop(merl_flaws.MEAN).iterrows():
+        k = classes.index(name)
+        by_substring = np.array([name in ",".join(of[r]) for r in rows])[kept]
+        for column, y in (("exact", truth[kept, k]), ("substring", by_substring)):
+            auc = np.mean([roc_auc_score(y, one[kept, k]) for one in scores])
+            slow[column].append(auc)
+            assert row[column] == pytest.approx(auc) and row[f"{column} positives"] == y.sum()
+        if name in ("AFIB", "STTC"):
+            assert row["difference"] == row["low"] == row["high"] == 0
+        else:
+            assert row["difference"] < -0.1 and row["high"] < 0
+    mean = table.iloc[-1]
+    assert mean["exact"] == pytest.approx(np.mean(slow["exact"]))
+    assert mean["difference"] == pytest.approx(np.mean(slow["substring"]) - np.mean(slow["exact"]))
+    assert mean["low"] < mean["difference"] < mean["high"] < 0
+
+
+def test_the_interval_of_the_difference_is_paired(csn_store):
+    store, of = csn_store
+    rows = np.flatnonzero([names != ("SB",) for names in of])
+    scores = np.random.default_rng(2).normal(size=(len(rows), 2))
+    found = merl_flaws.substring_auc(store, rows, scores, ["AF", "ST"], 50).iloc[-1]
+    weights = metrics.patient_weights(store.records["patient_id"].to_numpy()[rows], 50, 0)
+    slow = []
+    for weight in weights.astype(int):
+        drawn = np.repeat(np.arange(len(rows)), weight)
+        both = [
+            [test(name, of[rows[i]]) for i in drawn]
+            for name in ("AF", "ST")
+            for test in (lambda n, of: n in of, lambda n, of: n in ",".join(of))
+        ]
+        auc = [roc_auc_score(y, scores[drawn, k // 2]) for k, y in enumerate(both)]
+        slow.append((auc[1] - auc[0] + auc[3] - auc[2]) / 2)
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.quantile(slow, (0.025, 0.975))))
+
+
+def test_scores_that_cannot_be_compared_are_refused(csn_store):
+    store, _ = csn_store
+    with pytest.raises(UsageError, match="do not fit 5 rows, 2 names"):
+        merl_flaws.substring_auc(store, np.arange(5), np.zeros((5, 3)), ["AF", "ST"])
+    with pytest.raises(UsageError, match="both labelings"):
+        merl_flaws.substring_auc(store, np.arange(5), np.zeros((5, 1)), ["UW"])
 
 
 @real

@@ -78,7 +78,8 @@ def test_whole_number_weights_are_repeated_rows(y, score, times):
     kept = y[repeated]
     weights = times[None].astype(float)
     arguments = (y[:, None].astype(bool), score[:, None], weights)
-    auc, precision = (metrics.METRICS[name](*arguments)[0, 0] for name in metrics.METRICS)
+    names = ("auc", "average_precision")  # f1 takes answers: see test_thresholds
+    auc, precision = (metrics.METRICS[name](*arguments)[0, 0] for name in names)
     if len(kept) == 0 or kept.min() == kept.max():
         assert np.isnan(auc) and np.isnan(precision)
     else:

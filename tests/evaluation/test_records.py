@@ -138,3 +138,11 @@ def test_collections_known_to_overlap_are_not_known_where_no_recording_matches(s
     seen = records.provenance(ours, test, [(other, train)], train)
     assert (seen.signals_seen, seen.reports_seen, seen.train_reports_seen) == (None, None, None)
     assert records.provenance(ours, test, [(renamed(store, "csn"), test)]).signals_seen
+
+
+def test_facts_say_whether_the_store_knows_its_patients(store):
+    assert records.store_facts(store)["split_by"] == "patient"
+    unknown = SimpleNamespace(
+        meta={"name": "cinc2021", "patients_known": False}, fingerprint="f"
+    )  # fmt: skip
+    assert records.store_facts(unknown)["split_by"] == "recording"

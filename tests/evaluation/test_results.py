@@ -165,3 +165,24 @@ def test_the_table_sorts_by_task_labels_and_domain_and_tells_all(tmp_path):
 def test_versions_name_the_kit_and_its_libraries():
     found = results.versions()
     assert found["numpy"] == np.__version__ and set(found) == {"dbeta", *results.LIBRARIES}
+
+
+def test_a_record_says_where_splits_are_by_recording_and_an_old_one_means_patients(tmp_path):
+    path = RESULT.save(tmp_path)
+    old = json.loads(path.read_text())
+    assert old.pop("split_by") == "patient"
+    path.write_text(json.dumps(old))
+    assert results.load(path) == RESULT
+    assert "recording" not in results.table(results.load_all(tmp_path))
+    replace(RESULT, data="cinc2021", split_by="recording").save(tmp_path)
+    frame = results.load_all(tmp_path)
+    assert sorted(frame["split_by"]) == ["patient", "recording"]
+    note = results.split_note(frame)
+    assert note.startswith("The patients of cinc2021 are not known") and "by recording" in note
+    assert results.table(frame).endswith(f"|\n\n{note}")
+    assert results.split_note(frame[["value"]]) == ""
+
+
+def test_a_unit_of_splitting_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(DBetaError, match="split_by is 'beat'"):
+        replace(RESULT, split_by="beat").save(tmp_path)

@@ -82,6 +82,7 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "query": ("atrial flutter", "synthetic"),
     "fractions": ([0.5, 1.0], "synthetic"),
     "draws": (3, "synthetic"),
+    "neurokit": (True, "synthetic"),
     "merl_epochs": (2, "synthetic"),
     "subsets": (["II,V1"], "synthetic"),
     "singles": (False, "synthetic"),

@@ -160,3 +160,16 @@ def test_named_estimates_become_rows_with_their_intervals():
     assert table.rows == (("a", "en", "0.500 [0.40, 0.60]"), ("b", "de", "0.750 [0.65, 0.85]"))
     assert table.frame["high"].tolist() == [0.6, 0.85]
     assert tables.intervals({"a": one}, "who").rows == (("a", "0.500 [0.40, 0.60]"),)
+
+
+def test_a_table_of_results_says_where_patients_are_not_known():
+    frame = pd.DataFrame(
+        {"encoder": ["a"], "label_fraction": [1.0], "value": [0.8], "data": ["cinc2021"],
+         "split_by": ["recording"]}
+    )  # fmt: skip
+    caption = tables.pivot(frame, caption="Probe").caption
+    assert caption.startswith("Probe. The patients of cinc2021 are not known")
+    assert tables.pivot(frame).caption.startswith("The patients of cinc2021")
+    assert tables.pivot(frame.assign(split_by="patient"), caption="Probe").caption == "Probe"
+    several = tables.pivot(pd.concat([frame, frame]), caption="Probe").caption
+    assert "not known" in several and several.endswith("their range.")

@@ -1,0 +1,69 @@
+"""The three splits of a label task, checked, with the features as every probe scales them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dbeta_lib.data.splits import check_disjoint
+from dbeta_lib.data.store import SPLITS
+from dbeta_lib.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ProbeData:
+    """The three splits of a task, features scaled by all training rows."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_val: np.ndarray
+    y_val: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    patients_test: np.ndarray
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        features: np.ndarray,
+        labels: pd.DataFrame,
+        splits: Sequence[str],
+        patients: Sequence,
+        valid: np.ndarray | None,
+        standardise: bool = False,
+    ) -> "ProbeData":
+        features, splits, patients = np.asarray(features), np.asarray(splits), np.asarray(patients)
+        lengths = {len(features), len(labels), len(splits), len(patients)}
+        if len(lengths) != 1:
+            raise UsageError(
+                f"{len(features)} features, {len(labels)} labels, {len(splits)} splits and "
+                f"{len(patients)} patients must be of one store, row by row"
+            )
+        if not np.isfinite(features).all():
+            raise UsageError("features hold NaN or infinity; extract them again")
+        known = np.isin(splits, SPLITS)
+        check_disjoint(patients[known], splits[known])
+        keep = np.ones(len(splits), dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
+        part = {name: keep & (splits == name) for name in SPLITS}
+        for name, rows in part.items():
+            if not rows.any():
+                raise UsageError(f"no labelled row is in the split '{name}', which a probe needs")
+        centre, scale = _scaling(features[splits == "train"].astype(np.float64), standardise)
+        x = {name: (features[rows] - centre) / scale for name, rows in part.items()}
+        values = labels.to_numpy()
+        y = {n: values[rows].astype(np.int8) for n, rows in part.items()}
+        return cls(
+            x["train"], y["train"], x["val"], y["val"], x["test"], y["test"],
+            patients[part["test"]], tuple(map(str, labels.columns)),
+        )  # fmt: skip
+
+
+def _scaling(every: np.ndarray, standardise: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Mean `[D]` and standard deviation `[D]` (or one for all) of the training rows."""
+    spread = every.std(axis=0)
+    if not standardise:
+        spread = np.full_like(spread, np.sqrt(np.mean(spread**2)))
+    spread[spread < 1e-8] = 1.0  # a feature that never changes stays near zero
+    return every.mean(axis=0), spread
