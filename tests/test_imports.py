@@ -13,8 +13,8 @@ LIBRARY = ROOT / "dbeta_lib"
 FLOORS = [  # from the ground; modules of one floor may import each other, but not in a circle
     {"config", "errors", "presets", "progress", "files", "leads", "seeds"},
     {"data", "download"},
-    {"balanced", "batch", "checkpoint_files", "embedders", "encoders", "fusion", "heads"}
-    | {"inference", "losses", "mined_tables", "n3s", "negative_laws", "neighbours"}
+    {"augmentations", "balanced", "batch", "checkpoint_files", "embedders", "encoders", "fusion"}
+    | {"heads", "inference", "losses", "mined_tables", "n3s", "negative_laws", "neighbours"}
     | {"official_names", "outputs", "sinkhorn"},
     {"model"},
     {"released", "training", "comparisons"},

@@ -11,19 +11,19 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 from torch.utils.data import DataLoader
 
 from dbeta_lib.batch import Batch
 from dbeta_lib.errors import DBetaError, Stopped
-from dbeta_lib.model import DBeta
 from dbeta_lib.progress import tqdm
 from dbeta_lib.seeds import int_seed
 from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.checkpoints import load_training, save_model_folder
 from dbeta_lib.training.clock import Clock
 from dbeta_lib.training.curves import Curves
-from dbeta_lib.training.monitor import COLUMNS, LOSSES, Monitor
-from dbeta_lib.training.recorder import RECORDED, Diverged, Objective, Recorder
+from dbeta_lib.training.monitor import Monitor
+from dbeta_lib.training.recorder import Diverged, Objective, Recorder, columns_of
 from dbeta_lib.training.run_folder import RunFolder
 from dbeta_lib.training.schedule import optimizer_and_schedule
 from dbeta_lib.training.settings import PretrainConfig
@@ -33,6 +33,7 @@ from dbeta_lib.training.termination import Termination, ignore_termination
 class Loop:
     """Trains `model` on the batches of `maker`; `step` counts finished steps.
 
+    model: a DBeta, or a comparison model, which names its losses (`comparisons.base`).
     monitor: measures on validation records, on the main process; None for no validation. folder:
     where curves and checkpoints go. precision: "fp32" or "bf16". progress: a bar.
     """
@@ -40,7 +41,7 @@ class Loop:
     def __init__(
         self,
         accelerator: Accelerator,
-        model: DBeta,
+        model: nn.Module,
         maker: BatchMaker,
         monitor: Monitor | None,
         folder: RunFolder,
@@ -56,9 +57,10 @@ class Loop:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         fused = self.device.type in ("cuda", "cpu")
         self.optimizer, self.schedule = optimizer_and_schedule(self.parameters, settings, fused)
+        names, self.validated = columns_of(model)
         self.recorder = Recorder(
             settings.log_every, settings.explode, self.device,
-            lambda rows: accelerator.reduce(rows, "mean"), settings.mem_first,
+            lambda rows: accelerator.reduce(rows, "mean"), settings.mem_first, names,
         )  # fmt: skip
         self.step, self.before = 0, 0.0
         self.last_row: dict[str, float] = {}
@@ -79,7 +81,7 @@ class Loop:
         self.model.train()
         self.clock, self.curves = Clock(self.step, self.before), None
         if self.accelerator.is_main_process:
-            columns = ("lr", *RECORDED, *COLUMNS)
+            columns = ("lr", *self.recorder.names, *self.validated)
             self.curves = Curves(self.folder.path, columns, self.step, settings.tensorboard)
         if self.step == 0:
             self.untrained = self._evaluate()
@@ -151,10 +153,11 @@ class Loop:
     def _log(self, bar: Any) -> dict[str, float]:
         """A row of the curves: means over the steps since the row before."""
         self.last_row = self._checked(self.recorder.means)
-        names = [name for name in (*LOSSES, "etm_accuracy") if name in self.last_row]
-        shown = {name: f"{self.last_row[name]:.3f}" for name in names}
-        for name in ("etm_far", "etm_far_shuffled") if self.validation else ():
-            shown[name] = f"{self.validation[f'val_{name}']:.2f}"
+        names = [name for name in self.recorder.names if name in self.last_row]
+        shown = {name: f"{self.last_row[name]:.3f}" for name in names if name != "grad_norm"}
+        for name in ("etm_far", "etm_far_shuffled"):
+            if f"val_{name}" in self.validation:
+                shown[name] = f"{self.validation[f'val_{name}']:.2f}"
         bar.set_postfix(shown, refresh=False)
         pace = self.clock.row(self.step)
         if self.curves:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import nn
 
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.files import sha256_bytes
-from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import Negatives
 from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.checkpoints import load_weights, save_model_folder, weights_hash
@@ -19,13 +19,13 @@ from dbeta_lib.training.loop import Loop
 from dbeta_lib.training.monitor import LOSSES, Monitor
 from dbeta_lib.training.run_folder import RunFolder
 from dbeta_lib.training.settings import PretrainConfig, Summary
-from dbeta_lib.training.sources import code_hash
+from dbeta_lib.training.sources import DECIDING, code_hash
 from dbeta_lib.training.start import negatives_for
 from dbeta_lib.training.termination import Termination
 
 
 def pretrain(
-    model: DBeta,
+    model: nn.Module,
     store: Any,
     out_dir: Path | str,
     *,
@@ -40,6 +40,7 @@ def pretrain(
 ) -> Summary:
     """Train `model` in place on a store's training split; its folder is `out_dir/model`.
 
+    model: a DBeta, or a comparison model: by the same loop, on the same batches.
     negatives: what the config names, by default. rows: of the store; the training split by default.
     settings, overrides: see `PretrainConfig`. resume: go on from the last checkpoint in `out_dir`.
     fresh: remove what an earlier run left there. Without either, only a folder without products of
@@ -73,7 +74,7 @@ def pretrain(
 class _Run:
     """What a run needs before its first step and leaves after its last."""
 
-    def __init__(self, model: DBeta, store: Any, settings: PretrainConfig, progress: bool):
+    def __init__(self, model: nn.Module, store: Any, settings: PretrainConfig, progress: bool):
         weights = [getattr(model.config.objective, f"{name}_weight") for name in LOSSES[:-1]]
         if settings.mem_first and not model.config.objective.mem_weight:
             raise UsageError("mem_first asks for steps of MEM alone, and mem_weight is 0")
@@ -104,7 +105,7 @@ class _Run:
         self.monitor = None
         if settings.eval_every and self.is_main:
             try:
-                self.monitor = Monitor(
+                self.monitor = getattr(self.model, "monitor", Monitor)(
                     config, self.store, self.model.tokenizer, self.store.rows("val"),
                     records=settings.eval_records, batch_size=settings.batch_size,
                 )  # fmt: skip
@@ -117,7 +118,7 @@ class _Run:
             "settings": {**settings.identity(), "precision": self.precision},
             "rows": sha256_bytes(self.maker.rows.tobytes())[:16],
             "reports_and_tokenizer": self.maker.tokens.fingerprint(),
-            "negatives": negatives.describe(), "library_code": code_hash(),
+            "negatives": negatives.describe(), "library_code": _code_of(self.model),
             "weights_before": self._weights_before(),
         }  # fmt: skip
         identity = json.loads(json.dumps(identity))  # as it will be read again
@@ -194,7 +195,13 @@ class _Run:
         return summary
 
 
-def _refuse_losses_over_processes(model: DBeta, processes: int) -> None:
+def _code_of(model: nn.Module) -> str:
+    """Hash of the code that decides the weights; a comparison model's own `sources` count too."""
+    own = getattr(model, "sources", ())
+    return code_hash(deciding=(*DECIDING, *own)) if own else code_hash()
+
+
+def _refuse_losses_over_processes(model: nn.Module, processes: int) -> None:
     """Only ETM's mean over processes is the mean over the batch; the others would train otherwise.
 
     ETS pairs all records of a batch, and MLM and MEM average over words and patches, of which each
@@ -202,6 +209,7 @@ def _refuse_losses_over_processes(model: DBeta, processes: int) -> None:
     """
     weights = {n: getattr(model.config.objective, f"{n}_weight") for n in ("ets", "mlm", "mem")}
     used = [f"{name}_weight={weight:g}" for name, weight in weights.items() if weight]
+    used += getattr(model, "loss_names", ())
     if processes > 1 and used:
         raise UsageError(
             f"runs over several processes are not supported yet with {', '.join(used)}: each of "

@@ -7,10 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from dbeta_lib.batch import Batch
-from dbeta_lib.model import DBeta
-from dbeta_lib.training.monitor import LOSSES
+from dbeta_lib.training.monitor import COLUMNS, LOSSES
 
 RECORDED = (*LOSSES, "etm_accuracy", "grad_norm")
+
+
+def columns_of(model: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is recorded of each step, and at each validation.
+
+    D-BETA's; of a comparison model its own `loss_names`, the total last.
+    """
+    own = getattr(model, "loss_names", None)
+    if own is None:
+        return RECORDED, COLUMNS
+    return (*own, "grad_norm"), tuple(f"val_{name}" for name in own)
 
 
 class Objective(nn.Module):
@@ -19,12 +29,12 @@ class Objective(nn.Module):
     A wrapper for several processes then sees no loss of weight 0, which has no part in the step.
     """
 
-    def __init__(self, model: DBeta):
+    def __init__(self, model: nn.Module):
         super().__init__()
-        self.model = model
+        self.model, self.losses = model, getattr(model, "loss_names", LOSSES)
 
     def forward(self, batch: Batch, mem_alone: bool = False) -> tuple[Tensor, Tensor]:
-        """The total loss, and `[6]`: the five losses and the share of right ETM decisions.
+        """The total loss, and `[n]`: the losses, and of a D-BETA the share of right ETM decisions.
 
         mem_alone: the MEM loss in place of the total; 0 stands for the numbers not computed.
         """
@@ -34,9 +44,11 @@ class Objective(nn.Module):
             numbers[LOSSES.index("mem")] = loss.detach()
             return loss, numbers
         output = self.model(batch)
-        hits = (output.logits["etm"].argmax(1) == batch.is_aligned).float().mean()
-        numbers = [output.losses[name].detach().float() for name in LOSSES]
-        return output.losses["total"], torch.stack([*numbers, hits])
+        numbers = [output.losses[name].detach().float() for name in self.losses]
+        if "etm" in output.logits:
+            hits = output.logits["etm"].argmax(1) == batch.is_aligned
+            numbers.append(hits.float().mean())
+        return output.losses["total"], torch.stack(numbers)
 
 
 class Diverged(Exception):
@@ -48,7 +60,7 @@ class Diverged(Exception):
 
 
 class Recorder:
-    """Rows of `RECORDED`, one per step since the last row of the curves.
+    """Rows of the numbers `names`, one per step since the last row of the curves.
 
     capacity: steps between two rows of the curves. explode: a loss above this many times the first
     step's is an error. reduce: averages a tensor over all processes. mem_first: up to this step
@@ -62,8 +74,10 @@ class Recorder:
         device: torch.device,
         reduce: Callable[[Tensor], Tensor],
         mem_first: int = 0,
+        names: tuple[str, ...] = RECORDED,
     ):
-        self.rows = torch.zeros(capacity, len(RECORDED), device=device)
+        self.names = names
+        self.rows = torch.zeros(capacity, len(names), device=device)
         self.pending = 0  # rows filled
         self.first: dict[str, float] = {}  # MEM alone and the total, each at its first step
         self.explode, self.reduce, self.mem_first = explode, reduce, mem_first
@@ -80,7 +94,7 @@ class Recorder:
         come as late as a full distance from here.
         """
         self.pending, self.first = len(rows), first
-        self.rows = self.rows.new_zeros(len(self.rows) + len(rows), len(RECORDED))
+        self.rows = self.rows.new_zeros(len(self.rows) + len(rows), len(self.names))
         if rows:
             self.rows[: len(rows)] = torch.tensor(rows)
 
@@ -107,12 +121,12 @@ class Recorder:
         rows = self.read(step)
         numbers = [self._computed(n, row) for n, row in enumerate(rows, step - len(rows) + 1)]
         self.pending = 0
-        values = {name: [named[name] for named in numbers if name in named] for name in RECORDED}
+        values = {name: [named[name] for named in numbers if name in named] for name in self.names}
         return {name: float(np.mean(found)) for name, found in values.items() if found}
 
     def _computed(self, step: int, row: list[float]) -> dict[str, float]:
         """The numbers that this step has, by name."""
-        named = dict(zip(RECORDED, row))
+        named = dict(zip(self.names, row))
         if step <= self.mem_first:
             return {name: named[name] for name in ("mem", "grad_norm")}
         return named
