@@ -60,7 +60,7 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "dropout": (0.5, "synthetic"),
     "switches": ("paper", "synthetic"),
     "task": ("form", "real"),
-    "more_tasks": (["sub"], "real"),
+    "more_tasks": (["form"], "real"),
     "sentences": (["sinus rhythm", "atrial flutter", "normal ecg"], "synthetic"),
     "classes": (["sinus bradycardia", "left bundle branch block", "normal ecg"], "synthetic"),
     "resamples": (101, "synthetic"),
