@@ -7,7 +7,7 @@ are alike, so one vector does for rows and columns: P = diag(w) K diag(w), with 
 
 The kernel is never inverted and its exponentials are never stored: each round takes, for every
 report, a log-sum-exp over the others, which cannot overflow at any tau. A plain round moves
-log w by half its residual; Anderson's mixing of the last rounds needs about a quarter as many.
+log w by half its residual; Anderson's mixing of the last rounds needs fewer.
 
 Memory: R vectors of d numbers, two blocks of cosines (128 MiB each), and, up to `DENSE` = 20,000
 reports, all cosines (4 R^2 bytes: 1.6 GB at 20,000). Above, every round computes the cosines again
