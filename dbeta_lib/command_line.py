@@ -101,7 +101,7 @@ def plan(arguments: Sequence[str]) -> Plan:
     profile = _profile(options.profile, folder / "profiles")
     notebooks = find_notebooks(folder)
     selected = _select(notebooks, options.only, options.first)
-    data = _data_folders(options.data)
+    data = data_folders(options.data)
     empties = options.fresh and options.only is None and options.first is None
     out = _out_folder(options.out, options.profile, empties)
     common = {"profile": options.profile, "out": str(out), "data": data}
@@ -167,7 +167,7 @@ def dataset_names() -> list[str]:
     )
 
 
-def _data_folders(given: Sequence[str]) -> dict[str, str]:
+def data_folders(given: Sequence[str]) -> dict[str, str]:
     """`NAME=DIR` texts as {name: absolute folder}."""
     folders = {}
     known = [name for name in dataset_names() if name not in MADE_HERE] if given else []

@@ -14,6 +14,7 @@ import typer
 from dbeta_lib.command_options import StorePath, existing_folder, setting
 from dbeta_lib.commands_data import DATA_COMMANDS
 from dbeta_lib.commands_evaluation import EVALUATION_COMMANDS
+from dbeta_lib.commands_sweep import SWEEP_COMMANDS
 from dbeta_lib.commands_training import TRAINING_COMMANDS
 from dbeta_lib.errors import DBetaError, UsageError
 
@@ -173,5 +174,6 @@ COMMANDS = {
     "pretrain": pretrain,
     **EVALUATION_COMMANDS,
     **TRAINING_COMMANDS,
+    **SWEEP_COMMANDS,
     "report": report,
 }

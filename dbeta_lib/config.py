@@ -114,6 +114,8 @@ class MEMConfig:
 class ObjectiveConfig:
     """The four losses, and what is done to a batch before it reaches the model."""
 
+    # "ets": the paper's sigmoids | "infonce": CLIP's softmax, in the place and weight of ETS
+    contrast: str = "ets"
     ets_head: str = "tanh_dense"  # "tanh_dense" (paper) | "dense_tanh" (released)
     ets_learnable: bool = False  # True: scale and bias are learnt, as in SigLIP
     ets_scale_start: float = 10.0  # of a learnt scale
@@ -128,7 +130,9 @@ class ObjectiveConfig:
     ets_weight: float = 1.0
     mlm_masking: str = "sentinel"  # "sentinel": 80/10/10 | "none": labels are the visible ids
     mlm_probability: float = 0.25  # 0..1, text tokens to predict
-    negatives: str = "n3s"  # "n3s" | "random" | "balanced" | "released": only the mask is swapped
+    # "n3s" | "random" | "balanced" | "middle_band" | "hub_corrected" (see `mined_tables`) |
+    # "released": only the mask is swapped
+    negatives: str = "n3s"
     negatives_tau: float = 0.1  # of "balanced": how much likeness is put up with; 0.01 and more
     negative_fraction: float = 0.5  # 0..1, share of the batch with another text
     n3s_pooling: str = "masked_mean"  # "masked_mean" | "mean_with_pads"
@@ -150,12 +154,13 @@ _CHOICES = {
     "text_pooling": ("first", "mean"),
     "mem_target": ("masked", "undropped"),
     "mem_scaling": ("lead", "patch", "none"),
+    "contrast": ("ets", "infonce"),
     "ets_head": ("tanh_dense", "dense_tanh"),
     "ets_reduction": ("sum", "mean"),
     "ets_positives": ("aligned", "same_report"),
     "ets_view": ("masked", "full"),
     "mlm_masking": ("sentinel", "none"),
-    "negatives": ("n3s", "random", "balanced", "released"),
+    "negatives": ("n3s", "random", "balanced", "middle_band", "hub_corrected", "released"),
     "n3s_pooling": ("masked_mean", "mean_with_pads"),
 }
 _RATIOS = [

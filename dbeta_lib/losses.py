@@ -2,7 +2,7 @@
 
 MLM predicts masked words, MEM masked samples, ETM whether text and ECG belong together, and ETS
 contrasts all pairs of a batch by sigmoids. Where the official code differs from the paper's text,
-an argument chooses.
+an argument chooses. InfoNCE, the softmax that ETS stands in place of, is here to be compared.
 """
 
 import torch
@@ -76,3 +76,21 @@ def ets_loss(logits: Tensor, signs: Tensor, reduction: str = "sum") -> Tensor:
     """
     terms = F.softplus(-signs * logits.float())
     return terms.mean() if reduction == "mean" else terms.sum() / logits.shape[0]
+
+
+def infonce_loss(logits: Tensor, signs: Tensor) -> Tensor:
+    """Softmax contrast of the same pairs (CLIP, ICML 2021), where ETS takes each pair by itself.
+
+    logits s and signs y `[B, B]` as in `ets_loss`. For the rows i with a partner, P(i) = {j: y_ij =
+    +1}: L_rows = -mean_i 1/|P(i)| sum_{j in P(i)} log( exp s_ij / sum_k exp s_ik ), L_columns
+    likewise, and L = (L_rows + L_columns) / 2. One partner each gives CLIP's loss, several the
+    supervised form of Khosla et al. (NeurIPS 2020). ln B where all are alike; 0 without a partner.
+    """
+    together, logits = (signs > 0).float(), logits.float()
+    return (_softmax_side(logits, together) + _softmax_side(logits.T, together.T)) / 2
+
+
+def _softmax_side(logits: Tensor, together: Tensor) -> Tensor:
+    partners = together.sum(dim=1)
+    terms = -(together * logits.log_softmax(dim=1)).sum(dim=1) / partners.clamp(min=1)
+    return terms.sum() / (partners > 0).sum().clamp(min=1)

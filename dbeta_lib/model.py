@@ -25,7 +25,15 @@ from dbeta_lib.fusion import Fusion
 from dbeta_lib.heads import ETMHead, MEMHead, MLMHead, Pooler
 from dbeta_lib.inference import check_ecg, inference_mode, length_groups
 from dbeta_lib.leads import LEADS, MIMIC_LEADS, order_to
-from dbeta_lib.losses import etm_loss, ets_loss, ets_signs, mem_loss, mem_target, mlm_loss
+from dbeta_lib.losses import (
+    etm_loss,
+    ets_loss,
+    ets_signs,
+    infonce_loss,
+    mem_loss,
+    mem_target,
+    mlm_loss,
+)
 from dbeta_lib.outputs import Output, Streams
 
 
@@ -229,11 +237,13 @@ class DBeta(HubFiles, nn.Module):
         return mem_target(signal, ecg.tokens_of(signal.shape[-1]), ecg.patch, mem.mem_scaling)
 
     def ets_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The sigmoid contrast of a batch under the config's switches."""
+        """The contrast of a batch under the config's switches: ETS, or InfoNCE in its place."""
         own = batch.report_id
         given = own if batch.text_report_id is None else batch.text_report_id
         objective = self.config.objective
         signs = ets_signs(batch.is_aligned, own, given, objective.ets_positives)
+        if objective.contrast == "infonce":
+            return infonce_loss(logits, signs)
         return ets_loss(logits, signs, objective.ets_reduction)
 
     def similarity(self, ecg_features: Tensor, text_features: Tensor) -> Tensor:

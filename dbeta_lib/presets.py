@@ -27,6 +27,7 @@ FLAN_T5_BASE = {
 # What the official code and the paper's text have in common, as far as the text says it.
 _ALIKE: dict[str, Any] = {
     "text_pooling": "first",
+    "contrast": "ets",
     "ets_learnable": False,
     "ets_unit_vectors": False,
     "ets_positives": "aligned",

@@ -19,10 +19,18 @@ FLOORS = [  # from the ground; modules of one floor may import each other, but n
     {"model"},
     {"released", "training", "comparisons"},
     {"evaluation"},
+    {"sweeps"},
     {"reporting"},
     {"ecg_doctor", "workspace"},
     {"cli", "command_line", "command_models", "command_options", "commands", "commands_data"}
-    | {"commands_evaluation", "commands_training", "doctor", "notebook_parameters", "workflow"},
+    | {
+        "commands_evaluation",
+        "commands_sweep",
+        "commands_training",
+        "doctor",
+        "notebook_parameters",
+        "workflow",
+    },
 ]
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 

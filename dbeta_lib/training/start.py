@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from dbeta_lib.balanced import ensure_balanced
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.encoders.text import load_tokenizer, train_tokenizer
+from dbeta_lib.mined_tables import hub_corrected, middle_band
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import (
     Embedder,
@@ -23,6 +24,8 @@ from dbeta_lib.n3s import (
     ensure_table,
 )
 from dbeta_lib.seeds import int_seed
+
+RIVALS = {"middle_band": middle_band, "hub_corrected": hub_corrected}
 
 
 def store_tokenizer(config: DBetaConfig, store: Any) -> PreTrainedTokenizerBase:
@@ -63,7 +66,8 @@ def negatives_for(
     it was made with; made with TF-IDF where there is none. An embedder is "tfidf", a text encoder's
     name or folder (pooled as `n3s_pooling` says) or an object, and makes a table of another anew.
     "random": the reports of `rows` (the training split). "balanced": these too, in a law beside the
-    store at the config's `negatives_tau`, made and reused in the same way.
+    store at the config's `negatives_tau`, made and reused in the same way. "middle_band" and
+    "hub_corrected": the tables of `mined_tables`, of TF-IDF unless an embedder is given.
     """
     if config.objective.negatives == "random":
         rows = store.rows("train") if rows is None else rows
@@ -72,6 +76,10 @@ def negatives_for(
     pooling = config.objective.n3s_pooling
     if isinstance(embedder, str):
         embedder = TfidfEmbedder() if embedder == "tfidf" else HubEmbedder(embedder, pooling)
+    if config.objective.negatives in RIVALS:
+        ids, texts = distinct_reports(store)
+        mine = RIVALS[config.objective.negatives]
+        return mine(texts, embedder or TfidfEmbedder(), report_ids=ids)
     if config.objective.negatives == "balanced":
         tau = config.objective.negatives_tau
         table = ensure_balanced(store, path, embedder, tau, rows, say=say)

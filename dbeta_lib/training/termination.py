@@ -7,7 +7,8 @@ import threading
 class Termination:
     """`with Termination() as asked:` `asked.stop` turns True when SIGTERM comes.
 
-    Handlers can be set in the main thread only; elsewhere nothing is watched.
+    Handlers can be set in the main thread only; elsewhere nothing is watched. Inside another one
+    (a sweep of runs) both are told.
     """
 
     def __init__(self):
@@ -25,6 +26,9 @@ class Termination:
 
     def _note(self, number, frame) -> None:
         self.stop = True
+        outer = getattr(self._before, "__self__", None)
+        if isinstance(outer, Termination):
+            outer.stop = True
 
 
 def ignore_termination(worker: int) -> None:

@@ -1,0 +1,61 @@
+"""From a run to the encoder that is evaluated: built, trained by the one loop, or left as drawn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from dbeta_lib.comparisons import COMPARISONS
+from dbeta_lib.errors import AnotherRun
+from dbeta_lib.evaluation.encoders import to_training_device
+from dbeta_lib.model import DBeta
+from dbeta_lib.sweeps.spec import RANDOM, Run
+from dbeta_lib.training.pretrain import pretrain
+from dbeta_lib.training.settings import Summary
+from dbeta_lib.training.start import build_model
+
+
+@dataclass
+class Trained:
+    """An encoder and what its training took."""
+
+    encoder: nn.Module
+    parameters: int  # that learn
+    steps: int = 0
+    seconds: float = 0.0  # of training
+    records_per_s: float | None = None  # of training, None where there was none
+    losses: dict[str, float] = field(default_factory=dict)  # means over the last steps
+
+
+def build(run: Run, store: Any) -> nn.Module:
+    """The untrained model of a run, its weights drawn from the run's seed."""
+    makes = COMPARISONS.get(run.model, DBeta)
+    if run.own_settings:
+        makes = partial(makes, **run.own_settings)
+    return build_model(run.config, store, run.seed, build=makes)
+
+
+def train(
+    run: Run, store: Any, folder: Path, say: Callable[[str], None], progress: bool
+) -> Trained:
+    """The model of a run, trained below `folder`; a killed training goes on."""
+    model = build(run, store)
+    learns = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if run.model == RANDOM:
+        return Trained(to_training_device(model).eval(), learns)
+    summary = _pretrain(model, store, folder, say, progress, run)
+    return Trained(
+        model, learns, summary.steps, summary.seconds, summary.records_per_s, summary.losses
+    )
+
+
+def _pretrain(model, store, folder: Path, say, progress: bool, run: Run) -> Summary:
+    given = {"settings": run.training, "say": say, "progress": progress}
+    try:
+        return pretrain(model, store, folder, resume=True, **given)
+    except AnotherRun as found:
+        say(f"{str(found).split(';')[0]}; it makes way for the run asked for")
+        return pretrain(model, store, folder, fresh=True, **given)
