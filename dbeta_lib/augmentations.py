@@ -18,10 +18,32 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from dbeta_lib.config import MAINS, ObjectiveConfig
 from dbeta_lib.errors import UsageError
 from dbeta_lib.leads import LEADS, SUBSETS, derive_limb_leads, lead_index, subset_mask
 
 MEASURED = tuple(lead_index(name) for name in ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"))
+
+
+def varied(
+    ecg: Tensor, objective: ObjectiveConfig, sampling_rate: float, generator: Generator
+) -> Tensor:
+    """The ECG with the noises and the scaling that a config asks for, in this fixed order.
+
+    Shift and leads are the batch's affair: a shift costs less before the ECG is a tensor, and
+    leads that are dropped are told to the model by its mask.
+    """
+    if objective.amplitude_scaling > 1:
+        largest = objective.amplitude_scaling
+        ecg = scale_amplitude(ecg, generator, 1 / largest, largest)
+    for change, largest in (
+        (baseline_wander, objective.baseline_wander),
+        (mains_hum, objective.mains_hum),
+        (muscle_noise, objective.muscle_noise),
+    ):
+        if largest > 0:
+            ecg = change(ecg, sampling_rate, generator, largest)
+    return ecg
 
 
 def baseline_wander(
@@ -37,7 +59,7 @@ def baseline_wander(
 
 def mains_hum(
     ecg: Tensor, sampling_rate: float, generator: Generator, largest: float = 0.05,
-    hertz: float = 50.0,
+    hertz: float = MAINS,
 ) -> Tensor:  # fmt: skip
     """Mains of 50 or 60 Hz, of 0..`largest` mV in each measured lead.
 

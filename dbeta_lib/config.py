@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from dbeta_lib.errors import UsageError, nearest
+from dbeta_lib.leads import subset_mask
 from dbeta_lib.presets import PRESETS, SWITCHES
 
 FORMAT_VERSION = 1
+MAINS = 50  # Hz, of `mains_hum`
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,13 @@ class ObjectiveConfig:
     negative_fraction: float = 0.5  # 0..1, share of the batch with another text
     n3s_pooling: str = "masked_mean"  # "masked_mean" | "mean_with_pads"
     lead_dropout: float = 0.5  # 0..1, each lead zeroed independently
+    # Changes of the ECG in pre-training (`augmentations.py`); each record draws its own.
     time_shift: float = 0.0  # 0..1 of the record: rolled in time by up to so much either way
+    lead_subsets: tuple[str, ...] = ()  # keep the leads of one, as ("12", "6", "3"); before dropout
+    baseline_wander: float = 0.0  # mV, largest sine of 0.15..0.3 Hz in a measured lead
+    mains_hum: float = 0.0  # mV, largest hum of 50 Hz; only a rate above 100 Hz can show it
+    muscle_noise: float = 0.0  # mV, largest standard deviation of noise above 20 Hz
+    amplitude_scaling: float = 1.0  # times a factor between 1 / so much and so much
 
 
 SECTIONS = {
@@ -162,6 +170,16 @@ _CHOICES = {
     "mlm_masking": ("sentinel", "none"),
     "negatives": ("n3s", "random", "balanced", "middle_band", "hub_corrected", "released"),
     "n3s_pooling": ("masked_mean", "mean_with_pads"),
+}
+# Fields that change an ECG or its leads in a batch, with what each is where nothing is changed.
+AUGMENTING: dict[str, Any] = {
+    "lead_dropout": 0.0,
+    "time_shift": 0.0,
+    "lead_subsets": (),
+    "baseline_wander": 0.0,
+    "mains_hum": 0.0,
+    "muscle_noise": 0.0,
+    "amplitude_scaling": 1.0,
 }
 _RATIOS = [
     "input_dropout",
@@ -268,9 +286,10 @@ def _tuples(value: Any) -> Any:
 def _check(config: DBetaConfig) -> None:
     """Refuse what could not be built, naming the field."""
     # JSON and YAML give lists; a config compares and hashes by tuples.
-    object.__setattr__(
-        config, "ecg", dataclasses.replace(config.ecg, conv_layers=_tuples(config.ecg.conv_layers))
-    )
+    for section, name in (("ecg", "conv_layers"), ("objective", "lead_subsets")):
+        part = getattr(config, section)
+        changed = dataclasses.replace(part, **{name: _tuples(getattr(part, name))})
+        object.__setattr__(config, section, changed)
     for name, choices in _CHOICES.items():
         if config.get(name) not in choices:
             raise UsageError(f"{name}='{config.get(name)}' is not one of {', '.join(choices)}")
@@ -292,7 +311,22 @@ def _check(config: DBetaConfig) -> None:
             f"{config.ecg.tokens} ECG tokens do not fit decoder_max_tokens="
             f"{config.mem.decoder_max_tokens}; raise it or add a strided convolution"
         )
+    _check_augmentations(config.objective, config.ecg.sampling_rate)
     if not -1 <= config.mem.mem_layer <= max(0, config.fusion.fusion_layers - 1):
         raise UsageError(
             f"mem_layer={config.mem.mem_layer} is outside -1..{config.fusion.fusion_layers - 1}"
         )
+
+
+def _check_augmentations(objective: ObjectiveConfig, sampling_rate: int) -> None:
+    for name in ("baseline_wander", "mains_hum", "muscle_noise"):
+        if not getattr(objective, name) >= 0:
+            raise UsageError(f"{name}={getattr(objective, name)} mV must be 0 or more")
+    if not objective.amplitude_scaling >= 1:
+        raise UsageError(f"amplitude_scaling={objective.amplitude_scaling} must be 1 or more")
+    if objective.mains_hum and sampling_rate <= 2 * MAINS:
+        raise UsageError(
+            f"mains_hum: {sampling_rate} Hz cannot show a hum of {MAINS} Hz; work at 250 Hz or more"
+        )
+    for leads in objective.lead_subsets:
+        subset_mask(leads)

@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from scipy.signal import periodogram
 
 from dbeta_lib import augmentations as aug
+from dbeta_lib.config import ObjectiveConfig
 from dbeta_lib.errors import UsageError
 from dbeta_lib.leads import LEADS, SUBSETS, derive_limb_leads, subset_mask
 
 RATE = 250
+EVERYTHING = ObjectiveConfig(
+    baseline_wander=0.1, mains_hum=0.05, muscle_noise=0.03, amplitude_scaling=1.25
+)
 CALLS = {
     "baseline_wander": lambda ecg, g: aug.baseline_wander(ecg, RATE, g),
     "mains_hum": lambda ecg, g: aug.mains_hum(ecg, RATE, g),
@@ -22,6 +26,7 @@ CALLS = {
     "time_shift": aug.time_shift,
     "drop_leads": aug.drop_leads,
     "keep_subset": aug.keep_subset,
+    "varied": lambda ecg, g: aug.varied(ecg, EVERYTHING, RATE, g),
 }
 NOISES = ("baseline_wander", "mains_hum", "muscle_noise")
 seeds = st.integers(0, 10_000)
@@ -176,3 +181,19 @@ def test_noise_for_other_than_twelve_leads_is_refused():
     with pytest.raises(UsageError, match="8 leads given"):
         aug.muscle_noise(torch.ones(2, 8, 100), RATE, generator(0))
     assert math.isclose(float(aug.time_shift(torch.ones(2, 8, 9), generator(0)).mean()), 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "alone"),
+    [
+        ({"baseline_wander": 0.3}, lambda ecg, g: aug.baseline_wander(ecg, RATE, g, 0.3)),
+        ({"mains_hum": 0.2}, lambda ecg, g: aug.mains_hum(ecg, RATE, g, 0.2)),
+        ({"muscle_noise": 0.1}, lambda ecg, g: aug.muscle_noise(ecg, RATE, g, 0.1)),
+        ({"amplitude_scaling": 1.5}, lambda ecg, g: aug.scale_amplitude(ecg, g, 1 / 1.5, 1.5)),
+        ({}, lambda ecg, g: ecg),
+    ],
+)
+def test_a_config_s_field_is_the_change_of_its_name_and_size(asked, alone):
+    ecg = ecgs()
+    changed = aug.varied(ecg, ObjectiveConfig(**asked), RATE, generator(3))
+    assert torch.equal(changed, alone(ecg, generator(3)))

@@ -8,7 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbeta_lib.losses import etm_loss, ets_loss, ets_signs, mem_loss, mem_target, mlm_loss
+from dbeta_lib.losses import (
+    etm_loss,
+    ets_loss,
+    ets_signs,
+    infonce_loss,
+    mem_loss,
+    mem_target,
+    mlm_loss,
+)
 
 sizes = st.integers(1, 5)
 seeds = st.integers(0, 2**31)
@@ -100,3 +108,39 @@ def test_ets_is_the_sigmoid_sum_over_all_pairs(seed, n, reduction, positives):
     slow /= n if reduction == "sum" else n * n
     assert float(ets_loss(logits, signs, reduction)) == pytest.approx(slow, abs=1e-6)
     assert torch.equal(torch.diagonal(signs) > 0, aligned.bool())
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, sizes, st.sampled_from(["aligned", "same_report"]))
+def test_infonce_is_the_softmax_over_rows_and_columns_of_those_with_a_partner(seed, n, positives):
+    generator = np.random.default_rng(seed)
+    logits = drawn(seed, n, n)
+    own = torch.from_numpy(generator.integers(0, 3, n))
+    given_ids = torch.from_numpy(generator.integers(0, 3, n))
+    signs = ets_signs((own == given_ids).float(), own, given_ids, positives)
+    slow = 0.0
+    for s, y in ((logits, signs), (logits.T, signs.T)):
+        side = []
+        for i in range(n):
+            partners = [j for j in range(n) if y[i, j] > 0]
+            below = sum(math.exp(s[i, k]) for k in range(n))
+            terms = [-math.log(math.exp(s[i, j]) / below) for j in partners]
+            if terms:
+                side.append(sum(terms) / len(terms))
+        slow += sum(side) / len(side) / 2 if side else 0.0
+    assert float(infonce_loss(logits, signs)) == pytest.approx(slow, abs=1e-5)
+
+
+def test_infonce_of_aligned_pairs_is_clips_loss_and_ln_b_at_chance():
+    logits, signs = drawn(1, 6, 6), 2 * torch.eye(6) - 1
+    own = torch.arange(6)
+    clip = (
+        torch.nn.functional.cross_entropy(logits, own)
+        + torch.nn.functional.cross_entropy(logits.T, own)
+    ) / 2
+    assert float(infonce_loss(logits, signs)) == pytest.approx(float(clip), abs=1e-6)
+    assert float(infonce_loss(torch.zeros(6, 6), signs)) == pytest.approx(math.log(6), abs=1e-6)
+    nobody = torch.zeros(3, 3, requires_grad=True)
+    loss = infonce_loss(nobody, -torch.ones(3, 3))
+    loss.backward()
+    assert float(loss.detach()) == 0 and not nobody.grad.any()

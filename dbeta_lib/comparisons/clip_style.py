@@ -1,7 +1,7 @@
 """CLIP (Radford et al., ICML 2021) of D-BETA's two encoders: one softmax contrast, nothing else.
 
 What D-BETA adds to it is all that differs: fusion, masking of words and of ECG tokens, matching,
-hard negatives, and sigmoids in place of the softmax. Leads are dropped and records rolled as the
+hard negatives, and sigmoids in place of the softmax. Leads are dropped and records changed as the
 config says, as for D-BETA. Records of one and the same report count as wrong pairs, as in CLIP.
 """
 
@@ -16,7 +16,7 @@ from dbeta_lib.comparisons.base import zeroed
 from dbeta_lib.comparisons.config import PLAIN_BATCHES
 from dbeta_lib.comparisons.contrast import info_nce
 from dbeta_lib.comparisons.towers import ECGTower, WithText
-from dbeta_lib.config import DBetaConfig
+from dbeta_lib.config import AUGMENTING, DBetaConfig
 from dbeta_lib.outputs import Output
 
 LARGEST_SCALE = 100.0  # CLIP's clip of the learnt scale
@@ -38,7 +38,7 @@ class CLIPStyle(WithText):
 
     @classmethod
     def adapted(cls, config: DBetaConfig) -> DBetaConfig:
-        kept = {name: config.get(name) for name in ("lead_dropout", "time_shift")}
+        kept = {name: config.get(name) for name in AUGMENTING}
         return config.replace(**{**PLAIN_BATCHES, **kept})
 
     def _build(self, load_text_weights: bool) -> None:

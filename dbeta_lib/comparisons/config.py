@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from dbeta_lib.config import DBetaConfig
+from dbeta_lib.config import AUGMENTING, DBetaConfig
 from dbeta_lib.errors import UsageError, nearest
 
 # Batches as a contrastive model needs them: every record with its own text, all words to be read,
@@ -13,8 +13,7 @@ PLAIN_BATCHES: dict[str, Any] = {
     "negatives": "random",
     "negative_fraction": 0.0,
     "mlm_masking": "none",
-    "lead_dropout": 0.0,
-    "time_shift": 0.0,
+    **AUGMENTING,
     "mlm_weight": 0.0,
     "mem_weight": 0.0,
     "etm_weight": 0.0,

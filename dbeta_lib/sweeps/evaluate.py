@@ -152,7 +152,8 @@ def _zero_shot(run: Run, encoder, features: np.ndarray, store, measured: Measure
 def matching(run: Run, encoder: Any, store: Any) -> dict[str, float | None]:
     """Shares of right matching decisions on the fixed validation set, 0..1, with their controls.
 
-    None of each where validation holds too few reports for such a set.
+    `MATCHING`, and of a run with the released leak `etm_leak` and `etm_leak_shuffled`. None of each
+    where validation holds too few reports for such a set.
     """
     profile = run.profile
     try:
@@ -163,4 +164,8 @@ def matching(run: Run, encoder: Any, store: Any) -> dict[str, float | None]:
     except DBetaError:
         return dict.fromkeys(MATCHING)
     found = monitor.measure(encoder)
-    return {name: found[f"val_{name}"] for name in MATCHING}
+    return {
+        name.removeprefix("val_"): value
+        for name, value in found.items()
+        if name.startswith("val_etm_")
+    }

@@ -1,8 +1,8 @@
 """Batches for pre-training: each a pure function of (seed, step), whatever ran before it.
 
-Order of what happens to a record: it is rolled in time, leads are dropped, a share of the batch is
-given another text, words of the text actually given are hidden, and noise decides which ECG tokens
-the model will not see.
+Order of what happens to a record: it is rolled in time, scaled and made noisy as the config says,
+leads are dropped, a share of the batch is given another text, words of the text actually given are
+hidden, and noise decides which ECG tokens the model will not see.
 Nothing here loops over records, and nothing reads global random state: a worker process, a resumed
 run and a second GPU all get the same batch for the same step.
 """
@@ -11,15 +11,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from dbeta_lib.augmentations import varied
 from dbeta_lib.batch import Batch
-from dbeta_lib.config import DBetaConfig
+from dbeta_lib.config import AUGMENTING, DBetaConfig
 from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.leads import subset_mask
 from dbeta_lib.n3s import Negatives
-from dbeta_lib.seeds import rng
+from dbeta_lib.seeds import int_seed, rng
 from dbeta_lib.training.masking import WordMasking
 from dbeta_lib.training.tokens import ReportTokens
+
+NOISES = [(name, AUGMENTING[name]) for name in
+          ("amplitude_scaling", "baseline_wander", "mains_hum", "muscle_noise")]  # fmt: skip
 
 
 class BatchMaker(Dataset):
@@ -65,6 +71,7 @@ class BatchMaker(Dataset):
         self.masking = WordMasking.of(tokenizer, objective.mlm_probability, objective.mlm_masking)
         wanted = np.union1d(self.report_ids, negatives.report_ids)
         limit = config.text.max_text_tokens
+        self.subsets = np.array([subset_mask(leads) for leads in objective.lead_subsets])
         self.tokens = ReportTokens.of_store(store, wanted, tokenizer, limit, progress)
         self._orders: dict[int, np.ndarray] = {}
 
@@ -86,7 +93,7 @@ class BatchMaker(Dataset):
             ),
         }
         return Batch(
-            ecg=torch.from_numpy(self._ecg(picked, step)),
+            ecg=self._varied(torch.from_numpy(self._ecg(picked, step)), step),
             **{name: torch.from_numpy(array[self.share]) for name, array in whole.items()},
         )
 
@@ -157,14 +164,33 @@ class BatchMaker(Dataset):
         places = (np.arange(length) - shifts[self.share, None]) % length
         return np.take_along_axis(ecg, places[:, None, :], axis=2)
 
-    def _leads(self, picked: np.ndarray, step: int) -> np.ndarray:
-        """bool `[B, 12]`: present leads, each dropped with `lead_dropout`, at least one kept.
+    def _varied(self, ecg: Tensor, step: int) -> Tensor:
+        """Scaled and made noisy `[B / world, 12, T]`; a share of a batch as in the whole of it."""
+        objective = self.config.objective
+        if step < self.plain_steps or not any(
+            getattr(objective, name) != off for name, off in NOISES
+        ):
+            return ecg
+        whole = ecg.new_zeros(self.batch_size, *ecg.shape[1:])
+        whole[self.share] = ecg
+        seed = int_seed(self.seed, self.purpose, "varied", step)
+        generator = torch.Generator().manual_seed(seed)
+        rate = self.config.ecg.sampling_rate
+        return varied(whole, objective, rate, generator)[self.share]
 
-        The official code can drop all twelve; such a record would teach nothing.
+    def _leads(self, picked: np.ndarray, step: int) -> np.ndarray:
+        """bool `[B, 12]`: present leads of a drawn subset, each dropped with `lead_dropout`.
+
+        At least one is kept: the official code can drop all twelve, and such a record would teach
+        nothing. A record without any lead of its subset keeps all of its own.
         """
         present = self.present[picked]
         if step < self.plain_steps:
             return present
+        if len(self.subsets):
+            drawn = self._draw("subsets", step).integers(len(self.subsets), size=len(picked))
+            within = present & self.subsets[drawn]
+            present = np.where(within.any(axis=1, keepdims=True), within, present)
         chance = self._draw("leads", step).random(present.shape)
         kept = present & (chance >= self.config.objective.lead_dropout)
         none = ~kept.any(axis=1)

@@ -55,6 +55,7 @@ class Monitor:
             batch_size=min(batch_size, len(rows)), seed=seed, purpose="validation",
         )  # fmt: skip
         self.texts = {"own": own, "random": other.sample(own, draw), "far": far.sample(own, draw)}
+        self.leaks = config.objective.negatives == "released"
         self.partner = other_patients(frame["patient_id"].to_numpy(), draw)
         self.noise = draw.random((len(rows), config.ecg.tokens), dtype=np.float32)
 
@@ -78,11 +79,15 @@ class Monitor:
         return {n: torch.stack([o[n].float() for o in outputs]).mean().item() for n in LOSSES}
 
     def _matching(self, model: DBeta) -> dict[str, float]:
-        """Accuracy on own and wrong texts, half each, with the true ECGs and with shuffled ones."""
-        shares = {}
+        """Accuracy on own and wrong texts, half each, with the true ECGs and with shuffled ones.
+
+        Of a run with the released collator's leak also `etm_leak`: a wrong pair is then the own
+        text beneath the padding mask of the far one, as in its training.
+        """
+        shares, wrong = {}, ("random", "far", *(("leak",) if self.leaks else ()))
         for suffix, partner in (("", np.arange(len(self.partner))), ("_shuffled", self.partner)):
-            called = {kind: self._aligned(model, partner, kind) for kind in self.texts}
-            for kind in ("random", "far"):
+            called = {kind: self._aligned(model, partner, kind) for kind in ("own", *wrong)}
+            for kind in wrong:
                 right = called["own"].mean() + (1 - called[kind]).mean()
                 shares[f"etm_{kind}{suffix}"] = float(right / 2)
         return shares
@@ -95,8 +100,8 @@ class Monitor:
         maker, answers, device = self.maker, [], model.device
         for start in range(0, len(partner), maker.batch_size):
             part = slice(start, start + maker.batch_size)
-            rows, text = partner[part], self.texts[kind][part]
-            ids, is_token = maker.tokens.padded(text, int(maker.tokens.lengths(text).max()))
+            rows = partner[part]
+            ids, is_token = self._words(kind, part)
             inputs = (
                 maker.store.ecg(maker.rows[rows]), maker.present[rows], ids,
                 is_token.astype(np.int64), self.noise[part],
@@ -105,6 +110,15 @@ class Monitor:
             streams = model.streams(model.present(ecg, leads), ids, mask, noise)
             answers.append(model.etm_head(streams.fused).argmax(1).float())
         return torch.cat(answers).cpu().numpy()
+
+    def _words(self, kind: str, part: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Ids `[n, L]` and bool mask `[n, L]` of the texts `kind`; "leak": own ids, far mask."""
+        tokens = self.maker.tokens
+        text, mask = (
+            self.texts[k][part] for k in (("own", "far") if kind == "leak" else [kind] * 2)
+        )
+        width = int(max(tokens.lengths(text).max(), tokens.lengths(mask).max()))
+        return tokens.padded(text, width)[0], tokens.padded(mask, width)[1]
 
 
 def other_patients(patients: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A run leaves what the contract says; finished ones are kept, killed ones go on, failures named."""
+"""A run leaves what the contract says; what is finished stays, what is killed goes on."""
 
 import json
 import os

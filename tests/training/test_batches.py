@@ -195,3 +195,51 @@ def test_bad_input_is_named(make, store):
     without = np.flatnonzero(store.records["report_id"] < 0)
     with pytest.raises(DBetaError, match="has a report"):
         make(rows=without)
+
+
+NOISES = {
+    "baseline_wander": 0.2, "muscle_noise": 0.1, "amplitude_scaling": 1.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_each_change_of_the_ecg_reaches_the_batch_and_nothing_else_of_it(make, name):
+    plain, maker = make(lead_dropout=0.0), make(lead_dropout=0.0, **{name: NOISES[name]})
+    before, after = plain[2], maker[2]
+    present = (before.ecg != 0).any(dim=2)
+    assert ((before.ecg != after.ecg).any(dim=2) == present).all()  # absent leads stay zeros
+    for field in FIELDS[1:]:
+        assert torch.equal(getattr(before, field), getattr(after, field)), field
+    assert same(after, make(lead_dropout=0.0, **{name: NOISES[name]})[2])
+    assert not torch.equal(after.ecg - before.ecg, maker[3].ecg - plain[3].ecg)
+    quiet = make(options={"plain_steps": 3}, lead_dropout=0.0, **{name: NOISES[name]})
+    assert torch.equal(quiet[2].ecg, before.ecg) and not torch.equal(quiet[3].ecg, plain[3].ecg)
+
+
+def test_changes_of_two_ranks_are_those_of_one_process(make):
+    whole = make(muscle_noise=0.1, amplitude_scaling=1.5)[5]
+    options = [{"rank": rank, "world": 2} for rank in (0, 1)]
+    halves = [make(options=o, muscle_noise=0.1, amplitude_scaling=1.5)[5] for o in options]
+    assert torch.equal(torch.cat([half.ecg for half in halves]), whole.ecg)
+
+
+def test_a_subset_of_leads_is_drawn_for_each_record_before_others_are_dropped(make, store):
+    present = torch.from_numpy(store.lead_mask())
+    maker = make(lead_subsets=("2", "V1,V2,V3"), lead_dropout=0.0)
+    limb, chest = torch.zeros(12, dtype=torch.bool), torch.zeros(12, dtype=torch.bool)
+    limb[:2], chest[6:9] = True, True
+    drawn = set()
+    for step in range(6):
+        own = present[maker.rows[maker.picked(step)]]
+        for kept, there in zip(maker[step].lead_mask, own, strict=True):
+            fits = [torch.equal(kept, there & leads) for leads in (limb, chest)]
+            assert any(fits)
+            drawn.add(fits.index(True))
+    assert drawn == {0, 1}
+    fewer = make(lead_subsets=("2",), lead_dropout=0.5)[0].lead_mask
+    assert fewer.any(dim=1).all() and (fewer & ~limb).sum() == 0 and (fewer.sum(1) == 1).any()
+    single = make(lead_subsets=("aVF",), lead_dropout=0.0)
+    masks = torch.cat([single[step].lead_mask for step in range(8)])
+    own = present[np.concatenate([single.rows[single.picked(step)] for step in range(8)])]
+    lacking = ~own[:, 5]
+    assert lacking.any() and torch.equal(masks[lacking], own[lacking])  # keeps all of its own

@@ -75,6 +75,27 @@ def test_a_head_that_reads_only_the_text_scores_the_same_with_shuffled_ecgs(moni
     assert scores["val_etm_far"] == scores["val_etm_far_shuffled"] > 0.5
 
 
+def test_the_leak_is_measured_where_a_run_has_it(monitor, store, tokenizer, config):
+    """Who counts ids against the mask is always right on the leak, and blind without it."""
+    leaking = Monitor(
+        config(negatives="released"), store, tokenizer, store.rows("val"), batch_size=5
+    )
+
+    class Counts(Oracle):
+        def streams(self, ecg, ids, mask, noise):
+            same_length = (ids != 0).sum(1) == mask.sum(1)
+            return SimpleNamespace(fused=same_length.float())
+
+    scores = leaking.measure(Counts(None))
+    tokens, texts = leaking.maker.tokens, leaking.texts
+    differ = (tokens.lengths(texts["own"]) != tokens.lengths(texts["far"])).mean()
+    assert differ > 0.5
+    expected = (1 + differ) / 2
+    assert scores["val_etm_leak"] == scores["val_etm_leak_shuffled"] == pytest.approx(expected)
+    assert scores["val_etm_far"] == scores["val_etm_random"] == 0.5
+    assert "val_etm_leak" not in monitor.measure(Counts(None))
+
+
 def test_the_set_is_fixed_and_its_texts_are_what_they_are_called(monitor, store, tokenizer, config):
     again = Monitor(config(), store, tokenizer, store.rows("val"), batch_size=5)
     for kind in ("own", "random", "far"):
