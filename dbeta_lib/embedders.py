@@ -143,7 +143,7 @@ class HubEmbedder:
                 model = load_text_model(self.name)
                 tokenizer = load_tokenizer(self.name)
             except DBetaError as error:
-                raise DBetaError(
+                raise type(error)(
                     f"{error}; for the table of negatives the TF-IDF embedder needs no encoder"
                 ) from error
             self._loaded = tokenizer, model.eval().to(self.device)
