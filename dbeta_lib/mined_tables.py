@@ -10,13 +10,14 @@ saved table nor a run takes one for another. Exact, in blocks of rows, float64.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dbeta_lib.embedders import Embedder, embed_reports
+from dbeta_lib.embedders import Embedder, TfidfEmbedder, embed_reports
 from dbeta_lib.errors import DBetaError, UsageError
-from dbeta_lib.n3s import NegativeTable, reports_fingerprint
+from dbeta_lib.n3s import NegativeTable, distinct_reports, reports_fingerprint
 from dbeta_lib.neighbours import TIE, farthest
 
 _BLOCK_BYTES = 64 << 20  # float64 scores of one block; a few copies of it live at once
@@ -101,3 +102,38 @@ def _by_rank(
 def _table(table, ids, texts, embedder: Embedder, mined: dict[str, Any]) -> NegativeTable:
     described = {**embedder.describe(), "mined": mined}
     return NegativeTable(table, ids, described, reports_fingerprint(ids, texts))
+
+
+RIVALS = {"middle_band": middle_band, "hub_corrected": hub_corrected}
+
+
+def ensure_mined(
+    store: Any,
+    by: str,
+    path: Path | str | None = None,
+    embedder: Embedder | None = None,
+    say: Callable[[str], None] = print,
+) -> NegativeTable:
+    """A rival's table of a store's training split: read where nothing has changed, else mined.
+
+    by: a key of `RIVALS`. path: `<store>.negatives.train.<by>.npz` beside the store by default.
+    embedder: TF-IDF by default. `say` gets one sentence about what was done.
+    """
+    embedder = embedder or TfidfEmbedder()
+    path = Path(path or store.path.with_name(f"{store.path.name}.negatives.train.{by}.npz"))
+    ids, texts = distinct_reports(store)
+    if path.exists():
+        try:
+            table = NegativeTable.open(path)
+            made = dict(table.embedder)
+            mined = made.pop("mined", {}).get("by")
+            same = (table.fingerprint, mined) == (reports_fingerprint(ids, texts), by)
+            if same and made == embedder.describe():
+                say(f"negatives: {path.name} reused as it is")
+                return table
+        except DBetaError as error:
+            say(str(error))
+    table = RIVALS[by](texts, embedder, report_ids=ids)
+    table.save(path)
+    say(f"negatives: {path.name} mined from {len(ids)} distinct reports")
+    return table

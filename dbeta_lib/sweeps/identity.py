@@ -35,6 +35,7 @@ def identity_of(run: Run, store: Any) -> dict[str, Any]:
         "config": run.config.to_dict(),
         "settings": vars(run.tuning) if supervised else run.training.identity(),
         "seed": run.seed,
+        "negatives_embedder": _files(profile.negatives_embedder),
         "store": store.fingerprint,
         "text_model": _files(run.config.text.text_model),
         "evaluation": {

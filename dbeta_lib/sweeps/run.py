@@ -142,6 +142,7 @@ def _description(run: Run, store: Any) -> dict[str, Any]:
         "format": FORMAT, "sweep": run.sweep, "name": run.name, "group": run.group,
         "order": run.order, "seed": run.seed, "model": run.model, "overrides": run.overrides,
         "settings": run.settings, "model_settings": run.model_settings, "note": run.note,
+        "paper": run.paper,
         "switches": run.config.switches, "profile": run.profile_name, "task": run.profile.task,
         "data": store.meta["name"], "store_fingerprint": store.fingerprint,
         "batch_size": run.training.batch_size, "versions": versions(),

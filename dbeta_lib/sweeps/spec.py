@@ -46,6 +46,7 @@ class Profile:
     width: int = 16  # of the first stage of ResNets, where their row names none
     draws: int = 5  # of the 1 % and 10 % of labels
     resamples: int = 1000  # of an interval
+    negatives_embedder: str = "tfidf"  # or a text encoder's name or folder, pooled by `n3s_pooling`
     eval_records: int = 256  # validation records of the matching set
     style: str = "name"  # of the prompts: "name" | "description" | "ensemble"
     languages: tuple[str, ...] = ("en",)
@@ -79,6 +80,7 @@ class Run:
     overrides: dict[str, Any]  # what the row itself changes of the config
     settings: dict[str, Any]  # what it changes of training (of fine-tuning, if supervised)
     model_settings: dict[str, Any]  # of the comparison model's own settings
+    paper: tuple[str, ...]  # printed rows that it stands for, "Table 6: + ETS"
     note: str
     profile_name: str
     profile: Profile

@@ -9,13 +9,15 @@ from typing import Any
 from torch import nn
 
 from dbeta_lib.comparisons import COMPARISONS
+from dbeta_lib.config import DBetaConfig
 from dbeta_lib.errors import AnotherRun
 from dbeta_lib.evaluation.encoders import to_training_device
 from dbeta_lib.model import DBeta
-from dbeta_lib.sweeps.spec import RANDOM, Run
+from dbeta_lib.n3s import Negatives
+from dbeta_lib.sweeps.spec import RANDOM, Run, slug
 from dbeta_lib.training.pretrain import pretrain
 from dbeta_lib.training.settings import Summary
-from dbeta_lib.training.start import build_model
+from dbeta_lib.training.start import build_model, negatives_for
 
 
 @dataclass
@@ -53,9 +55,28 @@ def train(
 
 
 def _pretrain(model, store, folder: Path, say, progress: bool, run: Run) -> Summary:
-    given = {"settings": run.training, "say": say, "progress": progress}
+    given = {
+        "settings": run.training, "say": say, "progress": progress,
+        "negatives": _negatives(run, model.config, store, say),
+    }  # fmt: skip
     try:
         return pretrain(model, store, folder, resume=True, **given)
     except AnotherRun as found:
         say(f"{str(found).split(';')[0]}; it makes way for the run asked for")
         return pretrain(model, store, folder, fresh=True, **given)
+
+
+def _negatives(run: Run, config: DBetaConfig, store: Any, say) -> Negatives:
+    """What the model's config names, made once for all runs.
+
+    A file of its own for each kind, so that no run makes anew what another, or a notebook, uses.
+    """
+    embedder, objective = run.profile.negatives_embedder, config.objective
+    kind = "n3s" if objective.negatives == "released" else objective.negatives  # the same table
+    words = [kind, slug(embedder)]
+    if embedder != "tfidf":
+        words.append(objective.n3s_pooling)
+    if kind == "balanced":
+        words.append(f"tau{objective.negatives_tau:g}")
+    path = store.path.with_name(f"{store.path.name}.sweeps.{'-'.join(words)}.npz")
+    return negatives_for(config, store, embedder=embedder, path=path, say=say)

@@ -1,21 +1,22 @@
 """Reading a sweep's YAML file.
 
-name: components                 # of its folder of results
-preset: mini                     # these two of `DBetaConfig.preset`, also in a row of its own
+name: components                  # of its folder of results; the file's own by default
+preset: mini                      # these two of `DBetaConfig.preset`, also in a row of its own
 switches: recommended
-overrides: {}                    # DBetaConfig fields of every row
-profiles:                        # `spec.Profile` by name: data, length, evaluation
+overrides: {}                     # DBetaConfig fields of every row
+profiles:                         # `spec.Profile` by name: data, length, evaluation
   demo: {dataset: synthetic, patients: 1334, steps: 150, batch_size: 32}
-runs:                            # a row each
+runs:                             # a row each
   - name: + ETS
-    group: added                 # what it is compared within
-    model: dbeta                 # or a comparison model, random, supervised, text-only
+    group: added                  # what it is compared within
+    model: dbeta                  # or a comparison model, random, supervised, text-only
     overrides: {negatives: random}    # DBetaConfig fields; they win over profile and file
-    settings: {lr: 0.001}        # PretrainConfig fields (FinetuneConfig's if supervised)
-    model_settings: {}           # the comparison model's own
-    seeds: [0]                   # in place of the profile's
-    note: Table 6, second row    # what it stands for
-shared: {}                       # anything, for YAML's anchors; not read
+    settings: {lr: 0.001}         # PretrainConfig fields (FinetuneConfig's if supervised)
+    model_settings: {}            # the comparison model's own
+    seeds: [0]                    # in place of the profile's
+    paper: ["Table 6: + ETS"]     # printed rows that it stands for, "table: row"
+    note: with random negatives   # what a reader should know
+shared: {}                        # anything, for YAML's anchors; not read
 """
 
 from pathlib import Path
@@ -45,7 +46,8 @@ _FILE = {
 }  # fmt: skip
 _ROW = {
     "name": "", "group": "", "model": DBETA, "preset": "", "switches": "", "overrides": {},
-    "settings": {}, "model_settings": {}, "seeds": [], "note": "",
+    "settings": {}, "model_settings": {}, "seeds": [], "paper": [],
+    "note": "",
 }  # fmt: skip
 
 
@@ -171,6 +173,7 @@ def _run(
     return Run(
         sweep=sweep, name=row["name"], group=row["group"], order=order, seed=seed,
         model=row["model"], config=config, overrides=row["overrides"], settings=row["settings"],
-        model_settings=row["model_settings"], note=row["note"], profile_name=profile,
+        model_settings=row["model_settings"], paper=tuple(map(str, row["paper"])),
+        note=row["note"], profile_name=profile,
         profile=sizes,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from dbeta_lib.balanced import ensure_balanced
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.encoders.text import layout_of, load_tokenizer, train_tokenizer
-from dbeta_lib.mined_tables import hub_corrected, middle_band
+from dbeta_lib.mined_tables import RIVALS, ensure_mined
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import (
     Embedder,
@@ -24,8 +24,6 @@ from dbeta_lib.n3s import (
     ensure_table,
 )
 from dbeta_lib.seeds import int_seed
-
-RIVALS = {"middle_band": middle_band, "hub_corrected": hub_corrected}
 
 
 def store_tokenizer(config: DBetaConfig, store: Any) -> PreTrainedTokenizerBase:
@@ -68,7 +66,7 @@ def negatives_for(
     name or folder (pooled as `n3s_pooling` says) or an object, and makes a table of another anew.
     "random": the reports of `rows` (the training split). "balanced": these too, in a law beside the
     store at the config's `negatives_tau`, made and reused in the same way. "middle_band" and
-    "hub_corrected": the tables of `mined_tables`, of TF-IDF unless an embedder is given.
+    "hub_corrected": the tables of `mined_tables`, beside the store too.
     """
     if config.objective.negatives == "random":
         rows = store.rows("train") if rows is None else rows
@@ -78,9 +76,7 @@ def negatives_for(
     if isinstance(embedder, str):
         embedder = TfidfEmbedder() if embedder == "tfidf" else HubEmbedder(embedder, pooling)
     if config.objective.negatives in RIVALS:
-        ids, texts = distinct_reports(store)
-        mine = RIVALS[config.objective.negatives]
-        return mine(texts, embedder or TfidfEmbedder(), report_ids=ids)
+        return ensure_mined(store, config.objective.negatives, path, embedder, say)
     if config.objective.negatives == "balanced":
         tau = config.objective.negatives_tau
         table = ensure_balanced(store, path, embedder, tau, rows, say=say)
