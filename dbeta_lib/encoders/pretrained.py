@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
 
 from dbeta_lib.errors import DBetaError, EncoderAbsent
 
+_BROKEN = (ValueError, ImportError, RuntimeError, SafetensorError)  # of files that are there
 PATIENCE = 5  # seconds that the hub has for an answer; it is asked once a minute at most
 
 
@@ -34,7 +36,7 @@ def pretrained(cls: type, name_or_folder: str, **options: Any) -> Any:
     options = {"trust_remote_code": False, **options} if cls is AutoConfig else options
     try:
         return cls.from_pretrained(name_or_folder, local_files_only=True, **options)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, *_BROKEN) as error:
         # An absent file of a hub name is an OSError; of a folder everything is there or broken.
         if is_path or not isinstance(error, OSError):
             raise _unreadable(name_or_folder, error) from error
@@ -44,7 +46,7 @@ def pretrained(cls: type, name_or_folder: str, **options: Any) -> Any:
         why = "the hub does not answer"
     except OSError as error:
         why = _short(error)
-    except (ValueError, ImportError) as error:
+    except _BROKEN as error:
         raise _unreadable(name_or_folder, error) from error
     raise EncoderAbsent(f"neither this disk nor the hub has '{name_or_folder}' ({why}); {_REMEDY}")
 
