@@ -133,7 +133,7 @@ _CELL = [
 _OURS = [f"our_{name}" for name in (
     "encoder", "variant", "protocol", "task", "metric", "profile", "switches", "pretraining_seed",
     "value", "low", "high", "level", "sd", "n", "n_train", "patients", "k_used", "k",
-    "store_fingerprint", "date", "domain", "split_by", "file",
+    "store_fingerprint", "date", "commit", "domain", "split_by", "file",
 )]  # fmt: skip
 
 
