@@ -227,7 +227,8 @@ class _Facts:
     def add(self, file: str, recording: Recording, header: Header | None) -> None:
         """Count one recording."""
         ecg, rate = recording.ecg, recording.sampling_rate
-        self.kinds[Path(file).suffix.lower().replace(".hea", "WFDB").strip(".")] += 1
+        suffix = Path(file).suffix.lower() or ".dicom"  # of a single file alone
+        self.kinds[suffix.replace(".hea", "WFDB").strip(".")] += 1
         self.rates[f"{rate:g} Hz"] += 1
         self.lengths[f"{ecg.shape[1] / rate:.1f} s"] += 1
         self.leads[tuple(np.flatnonzero(recording.lead_mask))] += 1
