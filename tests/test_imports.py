@@ -20,9 +20,10 @@ FLOORS = [  # from the ground; modules of one floor may import each other, but n
     {"released", "training", "comparisons"},
     {"evaluation"},
     {"reporting"},
-    {"ecg_doctor", "workspace"},
+    {"box", "ecg_doctor", "prediction", "workspace"},
     {"cli", "command_line", "command_models", "command_options", "commands", "commands_data"}
-    | {"commands_evaluation", "commands_training", "doctor", "notebook_parameters", "workflow"},
+    | {"commands_evaluation", "commands_prediction", "commands_training", "doctor"}
+    | {"notebook_parameters", "workflow"},
 ]
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 
