@@ -21,10 +21,11 @@ FLOORS = [  # from the ground; modules of one floor may import each other, but n
     {"evaluation"},
     {"sweeps"},
     {"reporting"},
-    {"ecg_doctor", "workspace"},
+    {"box", "ecg_doctor", "prediction", "workspace"},
     {"cli", "command_line", "command_models", "command_options", "commands", "commands_data"}
     | {
         "commands_evaluation",
+        "commands_prediction",
         "commands_sweep",
         "commands_training",
         "doctor",
