@@ -89,11 +89,13 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "singles": (False, "synthetic"),
     "fraction": (0.5, "synthetic"),
     "leads": (["6"], "synthetic"),
+    "recipe": ("published", "synthetic"),
     "epochs": (2, "synthetic"),
     "tuning_lr": (0.005, "synthetic"),
     "head_lr": (0.05, "synthetic"),
     "scratch_lr": (0.005, "synthetic"),
     "width": (8, "synthetic"),
+    "person_epochs": (0, "synthetic"),
     "challenge_weights": ("{weights}", "cinc"),
     "more_results": ([], "synthetic"),
 }
