@@ -14,12 +14,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from dbeta_lib.errors import UsageError
-from dbeta_lib.evaluation.provenance import Provenance
 from dbeta_lib.leads import LEADS
 from dbeta_lib.seeds import int_seed
 
 BEFORE, AFTER = 0.30, 0.50  # s, the median beat's window around R
-READS_REPORT = Provenance(note="reads the report, no ECG")  # of text-only rows
 
 
 def random_encoder(config, seed: int):
