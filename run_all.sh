@@ -119,13 +119,13 @@ install() {
         }
         echo "installed in $((SECONDS - started)) s"
     fi
-    echo "$wanted" >"$stamp${extra:+-$extra}"
+    echo "$wanted" >"$stamp${extra:+-dev}"
 }
 
 system_python=$(find_python)
 if [ "${1:-}" = test ]; then
     python=$(environment_python "$system_python")
-    install dev
+    install dev,formats
     cd "$root"
     # One thread for each worker: two threads on a busy machine cost more time than they save.
     OMP_NUM_THREADS=1 exec "$python" -m pytest -q -n 2 "${@:2}"

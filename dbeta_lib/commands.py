@@ -14,6 +14,7 @@ import typer
 from dbeta_lib.command_options import StorePath, existing_folder, setting
 from dbeta_lib.commands_data import DATA_COMMANDS
 from dbeta_lib.commands_evaluation import EVALUATION_COMMANDS
+from dbeta_lib.commands_prediction import PREDICTION_COMMANDS
 from dbeta_lib.commands_sweep import SWEEP_COMMANDS
 from dbeta_lib.commands_training import TRAINING_COMMANDS
 from dbeta_lib.errors import DBetaError, UsageError
@@ -103,6 +104,10 @@ def report(
     parity: Annotated[
         Path | None, typer.Option(help="A parity file or folder, for the certificate.")
     ] = None,
+    box: Annotated[
+        Path | None,
+        typer.Option(help="Pack the run's model there, with its card, data statement and records."),
+    ] = None,
 ) -> None:
     """Print all results of a folder as a Markdown table; keep them; set them beside the paper's.
 
@@ -132,6 +137,10 @@ def report(
         from dbeta_lib.reporting.certificate import write as certify
 
         typer.echo(certify(folder, certificate, parity=parity), err=True)
+    if box:
+        from dbeta_lib.box.pack import pack
+
+        typer.echo(f"packed: {pack(folder.parent, box)}", err=True)
 
 
 def _keep(folder: Path, names: list[str], keep: Path) -> None:
@@ -175,5 +184,6 @@ COMMANDS = {
     **EVALUATION_COMMANDS,
     **TRAINING_COMMANDS,
     **SWEEP_COMMANDS,
+    **PREDICTION_COMMANDS,
     "report": report,
 }

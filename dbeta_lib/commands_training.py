@@ -19,7 +19,12 @@ def finetune(
         str, typer.Option(help="12, 6, 3, 2, 1, or a list such as I,II,V2; separated by spaces.")
     ] = "12",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training records.")] = 10,
-    lr: Annotated[float, typer.Option(help="Peak of the learning rate, one cycle.")] = 5e-4,
+    recipe: Annotated[
+        str, typer.Option(help="one-cycle, or published: Adam at a constant 5e-5, long trainings.")
+    ] = "one-cycle",
+    lr: Annotated[
+        float | None, typer.Option(help="Peak of the learning rate; without it 5e-4, or 5e-5.")
+    ] = None,
     fraction: Annotated[float, typer.Option(help="Share of the training labels, 0..1.")] = 1.0,
     challenge_weights: Annotated[
         Path | None, typer.Option(help="The CinC Challenge's weights.csv, for its score.")
@@ -44,7 +49,9 @@ def finetune(
         raise UsageError("--leads names no set of leads; give 12, or several as '12 3 1'")
     for subset in leads.split():  # before the first of them takes its time
         subset_mask(subset)
-    settings = FinetuneConfig.from_scratch(epochs=epochs, lr=lr, batch_size=32)
+    rate = {} if lr is None else {"lr": lr}
+    few = {"batch_size": 32, "lr": 5e-4} if recipe == "one-cycle" else {}
+    settings = FinetuneConfig.recipe(recipe, **{**few, "epochs": epochs, **rate})
     for opened in asked.stores:
         if task not in opened.tasks():
             told = f"'{task}' is no label task" if task else "--task names none"
@@ -54,7 +61,9 @@ def finetune(
                 asked.model, opened, task, settings=settings, lead_mask=subset, fraction=fraction,
                 challenge_weights=challenge_weights,
             )  # fmt: skip
-            facts = asked.facts(opened, probed=True) | {"variant": f"{epochs} epochs, lr {lr:g}"}
+            told = f"{epochs} epochs, lr {settings.lr:g}"
+            told += "" if recipe == "one-cycle" else f", {recipe} recipe"
+            facts = asked.facts(opened, probed=True) | {"variant": told}
             for record in found.results(**facts):
                 path = record.save(out)
                 typer.echo(

@@ -5,7 +5,6 @@ equal samples, and gives a `Report` for the terminal or as one HTML page.
 """
 
 import hashlib
-import html
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from dbeta_lib.data.wfdb_read import Recording, read_header
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.leads import LEADS
 from dbeta_lib.progress import tqdm
+from dbeta_lib.reporting.html_page import frame, printable, safe
 
 _INFERRED = ("limb-reversal", "polarity", "rate")  # from how hearts mostly are
 _RARE = 0.05  # each of these is found in under 2 % of PTB-XL, where nothing is wrong
@@ -40,16 +40,6 @@ _REMEDIES = {  # of what cannot be read, if it is no _EXPORT; the detail beside 
     "NumPy file says none: `dbeta doctor` --units uV, `dbeta prepare folder` --set file_units=uV",
     "path refused": "put the file itself there under a plain name; links are not followed",
 }
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #767676; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-p.sub { margin-top: .2rem; color: var(--soft); overflow-wrap: anywhere; }
-table { border-collapse: collapse; width: 100%; } th { text-align: left; color: var(--soft); }
-th, td { padding: .45rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td { overflow-wrap: anywhere; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
-.good { color: #1a7f37; } .spoils { color: #cf222e; } .note { color: #9a6700; }
-"""
 
 
 @dataclass
@@ -88,7 +78,7 @@ class Report:
 
     def text(self) -> str:
         """For the terminal, a page."""
-        lines = [f"{_printable(self.path)}: {self._counts()}"]
+        lines = [f"{printable(self.path)}: {self._counts()}"]
         lines += [f"  {name:<14} {value}" for name, value in self.facts]
         for row in self.rows:
             lines += ["", f"{'X' if row.spoils else '!'} {row.name}: {_records(row.count)}"]
@@ -99,20 +89,17 @@ class Report:
 
     def html(self) -> str:
         """One page that needs no other file; every name in it is escaped."""
-        facts = "".join(f"<tr><th>{_safe(a)}</th><td>{_safe(b)}</td></tr>" for a, b in self.facts)
+        facts = "".join(f"<tr><th>{safe(a)}</th><td>{safe(b)}</td></tr>" for a, b in self.facts)
         rows = "".join(_html_row(row) for row in self.rows)
         head = "<tr><th>Finding</th><th>Recordings</th><th>Examples</th><th>What to do</th></tr>"
         findings = f"<h2>Findings</h2><table>{head}{rows}</table>" if rows else ""
         kind = "spoils" if self.spoils else "note" if self.rows else "good"
-        return (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>D-BETA · ECG doctor</title><style>{_STYLE}</style></head><body>"
+        return frame(
+            "D-BETA · ECG doctor",
             "<h1>What is wrong with these ECGs?</h1>"
-            f'<p class="sub">{_safe(self.path)} · {_safe(self._counts())} · '
+            f'<p class="sub">{safe(self.path)} · {safe(self._counts())} · '
             "for research and teaching, not for diagnosis</p>"
-            f'<p class="{kind}">{_safe(self._verdict())}</p><table>{facts}</table>{findings}'
-            "</body></html>\n"
+            f'<p class="{kind}">{safe(self._verdict())}</p><table>{facts}</table>{findings}',
         )
 
     def _counts(self) -> str:
@@ -158,9 +145,9 @@ def examine(
             recording.ecg, recording.lead_mask, recording.sampling_rate, header=header
         ):
             leads = f" ({' '.join(f.leads)})" if f.leads else ""
-            _add(rows, f.name, f.spoils, f.remedy, f"{_printable(file)}{leads}: {f.says}")
+            _add(rows, f.name, f.spoils, f.remedy, f"{printable(file)}{leads}: {f.says}")
     for files_alike in facts.duplicates():
-        names = ", ".join(map(_printable, files_alike[:SHOWN]))
+        names = ", ".join(map(printable, files_alike[:SHOWN]))
         more = f" and {len(files_alike) - SHOWN} more" if len(files_alike) > SHOWN else ""
         remedy = "keep one of each, or they may stand on both sides of a split"
         _add(rows, "duplicates", True, remedy, f"the same samples: {names}{more}")
@@ -227,7 +214,8 @@ class _Facts:
     def add(self, file: str, recording: Recording, header: Header | None) -> None:
         """Count one recording."""
         ecg, rate = recording.ecg, recording.sampling_rate
-        self.kinds[Path(file).suffix.lower().replace(".hea", "WFDB").strip(".")] += 1
+        suffix = Path(file).suffix.lower() or ".dicom"  # of a single file alone
+        self.kinds[suffix.replace(".hea", "WFDB").strip(".")] += 1
         self.rates[f"{rate:g} Hz"] += 1
         self.lengths[f"{ecg.shape[1] / rate:.1f} s"] += 1
         self.leads[tuple(np.flatnonzero(recording.lead_mask))] += 1
@@ -255,7 +243,7 @@ class _Facts:
             ("rate", _tally(self.rates)),
             ("length", _tally(self.lengths)),
             ("leads missing", _tally(missing)),
-            *([("gain", _printable(_tally(self.units)))] if self.units else []),
+            *([("gain", printable(_tally(self.units)))] if self.units else []),
         ]
 
 
@@ -269,7 +257,7 @@ def _tally(counter: Counter, shown: int = 4) -> str:
 
 def _add(rows: dict, name: str, spoils: bool, remedy: str, example: str) -> None:
     key = (name, spoils, remedy)
-    rows.setdefault(key, Row(name, spoils, _printable(remedy))).add(_printable(example))
+    rows.setdefault(key, Row(name, spoils, printable(remedy))).add(printable(example))
 
 
 def _where(file: str, detail: str) -> str:
@@ -280,20 +268,11 @@ def _records(count: int) -> str:
     return f"{count} recording{'' if count == 1 else 's'}"
 
 
-def _printable(text: str) -> str:
-    """Without control characters: a file's name must not steer the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _safe(text: str) -> str:
-    return html.escape(_printable(text))
-
-
 def _html_row(row: Row) -> str:
     kind = "spoils" if row.spoils else "note"
-    examples = "<br>".join(_safe(example) for example in row.examples)
+    examples = "<br>".join(safe(example) for example in row.examples)
     more = "<br>..." if row.count > len(row.examples) else ""
     return (
-        f'<tr><td class="{kind}">{_safe(row.name)}</td><td class="n">{row.count}</td>'
-        f"<td>{examples}{more}</td><td>{_safe(row.remedy)}</td></tr>"
+        f'<tr><td class="{kind}">{safe(row.name)}</td><td class="n">{row.count}</td>'
+        f"<td>{examples}{more}</td><td>{safe(row.remedy)}</td></tr>"
     )

@@ -55,14 +55,31 @@ def write_json(path: Path | str, value: Any) -> None:
         )
 
 
-def read_json(path: Path | str) -> Any:
-    """Read a JSON file. Raises DBetaError naming the file when it is absent or damaged."""
+def read_json(path: Path | str, remedy: str = "delete it and make it again") -> Any:
+    """Read a JSON file. `remedy`: what to do about a damaged one.
+
+    Raises DBetaError naming the file where it is absent, no file that can be read, damaged, or
+    gives one name two values, of which JSON readers silently keep the last.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text, object_pairs_hook=_each_once)
     except FileNotFoundError:
         raise DBetaError(f"{path} is not there; make it first") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DBetaError(f"{path} is damaged ({error}); delete it and make it again") from error
+    except OSError as error:
+        raise DBetaError(f"{path} cannot be read ({error.strerror}); name a JSON file") from error
+    except ValueError as error:  # of JSON, of the text's encoding, of a name given twice
+        raise DBetaError(f"{path} is damaged ({error}); {remedy}") from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The table of a JSON object. Raises ValueError for a name that stands in it twice."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"'{twice}' is given twice")
+    return table
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -30,6 +30,12 @@ def test_each_set_of_leads_gives_a_record(places, tmp_path, capsys):
     assert capsys.readouterr().out.count("macro_auc") == 2
 
 
+def test_the_published_recipe_has_its_own_rate_and_its_name_in_the_record(places, tmp_path):
+    asked = ["finetune", str(places / "model"), str(places / "store"), "--task", "conditions"]
+    assert main([*asked, "--recipe", "published", "--epochs", "1", "--out", str(tmp_path)]) == 0
+    assert load_all(tmp_path)["variant"].tolist() == ["1 epochs, lr 5e-05, published recipe"]
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -37,6 +43,7 @@ def test_each_set_of_leads_gives_a_record(places, tmp_path, capsys):
         ([], "--task names none of"),
         (["--task", "conditions", "--leads", "12 V7"], "V7"),
         (["--task", "conditions", "--leads", " "], "names no set of leads"),
+        (["--task", "conditions", "--recipe", "onecycle"], "did you mean 'one-cycle'"),
     ],
 )
 def test_wrong_use_is_told_in_one_sentence(places, tmp_path, capsys, options, sentence):

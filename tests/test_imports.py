@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ROOT / "dbeta_lib"
 FLOORS = [  # from the ground; modules of one floor may import each other, but not in a circle
-    {"config", "errors", "presets", "progress", "files", "leads", "seeds"},
+    {"code_commit", "config", "errors", "presets", "progress", "files", "leads", "seeds"},
     {"data", "download"},
     {"augmentations", "balanced", "batch", "checkpoint_files", "embedders", "encoders", "fusion"}
     | {"heads", "inference", "losses", "mined_tables", "n3s", "negative_laws", "neighbours"}
@@ -21,10 +21,11 @@ FLOORS = [  # from the ground; modules of one floor may import each other, but n
     {"evaluation"},
     {"sweeps"},
     {"reporting"},
-    {"ecg_doctor", "workspace"},
+    {"box", "ecg_doctor", "prediction", "workspace"},
     {"cli", "command_line", "command_models", "command_options", "commands", "commands_data"}
     | {
         "commands_evaluation",
+        "commands_prediction",
         "commands_sweep",
         "commands_training",
         "doctor",

@@ -7,11 +7,11 @@ gaps (EDF+D) and those of 24 bits (BDF) are refused.
 
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from dbeta_lib.data.named_signal import NamedSignal
 from dbeta_lib.data.signals import Rejected
 from dbeta_lib.data.wfdb_read import MAX_SECONDS
 
@@ -20,17 +20,7 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _WIDTHS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # bytes of each field of a signal, in their order
 
 
-@dataclass(frozen=True)
-class EdfSignal:
-    """values: float64 `[T]` in the file's unit; sampling_rate in Hz."""
-
-    label: str
-    unit: str
-    sampling_rate: float
-    values: np.ndarray
-
-
-def read_edf(path: Path, size: int) -> list[EdfSignal]:
+def read_edf(path: Path, size: int) -> list[NamedSignal]:
     """All signals but annotations. `size` of the file in bytes, as the caller found it.
 
     Raises Rejected; its detail names the file.
@@ -59,7 +49,7 @@ def read_edf(path: Path, size: int) -> list[EdfSignal]:
     raw = _samples(path, 256 * (1 + count), records, sum(per_record))
     ends = np.cumsum(per_record)
     return [
-        EdfSignal(
+        NamedSignal(
             _text(fields[0][i]), _text(fields[2][i]), per_record[i] / seconds,
             _scaled(raw[:, ends[i] - per_record[i] : ends[i]], [f[i] for f in fields[3:7]], name),
         )

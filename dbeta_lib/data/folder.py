@@ -1,11 +1,11 @@
-"""A folder of the user's own recordings: WFDB, EDF, CSV or NumPy files, at any depth.
+"""A folder of the user's own recordings, in any format of `formats`, at any depth.
 
-A recording is each `.hea`, `.edf`, `.csv` or `.npy` file but the table. Hidden files are left out,
-and so are the kit's own stores: folders with a `store.json`, or named `*.partial` or `*.shards`.
+A recording is each file with one of its suffixes but the table. Hidden files are left out, and so
+are the kit's own stores: folders with a `store.json`, or named `*.partial` or `*.shards`.
 Links, and names that no table can hold, are set aside. The record_id is the path below the folder
 without suffix; where two files share it, they are taken for one recording in two formats: the first
-of the order above is read, the other set aside. A table `records.csv` may add reports, patients,
-splits and labels (`folder_table`).
+in the order of `formats.SUFFIXES` is read, the other set aside. A table `records.csv` may add
+reports, patients, splits and labels (`folder_table`).
 """
 
 import functools
@@ -15,14 +15,14 @@ from pathlib import Path
 import pandas as pd
 
 from dbeta_lib.data.folder_table import Table, read_table, unlabelled
-from dbeta_lib.data.formats import SUFFIXES, read_recording, to_mv
+from dbeta_lib.data.formats import HELPED, SUFFIXES, read_recording, to_mv
 from dbeta_lib.data.plan import Plan, labelled
 from dbeta_lib.data.wfdb_read import Recording, read_wfdb
 from dbeta_lib.errors import UsageError
 from dbeta_lib.files import sha256_bytes, sha256_file
 from dbeta_lib.leads import canonical
 
-CODE_VERSION = 3  # raised whenever the same input would give another store
+CODE_VERSION = 4  # raised whenever the same input would give another store
 TABLE = "records.csv"
 _SAMPLES = (".dat", ".mat")  # of WFDB records; they count for the checksum
 _STORE = (".partial", ".shards")  # ends of the names of folders in which the kit builds a store
@@ -83,7 +83,7 @@ def read(folder: str, options: dict, source: str) -> Recording:
     """One recording, `source` its path below the folder. Raises Rejected."""
     if source.endswith(".hea"):
         return read_wfdb(folder, source.removesuffix(".hea"), leave_out=True)
-    if source.lower().endswith(".edf"):
+    if not source.lower().endswith(HELPED):
         return read_recording(Path(folder) / source)
     if source.lower().endswith(".csv"):
         options = options | {"leads": None}  # its first line says them

@@ -1,4 +1,4 @@
-"""One recording of one file: WFDB, EDF, CSV or NumPy; named leads in mV out, or `Rejected`.
+"""One recording of one file, in any format that the kit reads; named leads in mV, or `Rejected`.
 
 Leads are matched by name ("I", "ECG I", "Lead_aVR", "V1 (uV)"), whatever their case and order. A
 file says its own unit and rate where its format can; CSV and NumPy are helped by the caller.
@@ -14,15 +14,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dbeta_lib.data.cart_read import read_scp
+from dbeta_lib.data.dicom_read import is_dicom, read_dicom
 from dbeta_lib.data.edf_read import read_edf
 from dbeta_lib.data.lead_names import parse_label
+from dbeta_lib.data.named_signal import NO_RECORDING, NamedSignal
 from dbeta_lib.data.signals import Rejected
 from dbeta_lib.data.wfdb_read import MAX_SECONDS, Recording, read_wfdb
+from dbeta_lib.data.xml_read import read_xml
 from dbeta_lib.errors import UsageError, nearest
 from dbeta_lib.leads import LEADS, canonical, lead_index
 
-SUFFIXES = (".hea", ".edf", ".csv", ".npy")
-NO_RECORDING = "no recording"  # a reason of Rejected: a table of something else
+SUFFIXES = (".hea", ".edf", ".csv", ".npy", ".dcm", ".scp", ".xml")
+HELPED = (".csv", ".npy")  # what does not say everything about itself
 MAX_BYTES = 512 * 1024 * 1024  # an hour of twelve leads at 1000 Hz as text
 MIN_TIMED_HZ = 50  # a column of times that means less holds something else, or another unit
 _TO_MV = {"mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3, "v": 1e3}
@@ -37,8 +41,9 @@ def read_recording(
     """Read one file; its suffix says the format (of a WFDB record, name the header or the samples).
 
     .hea: by `wfdb_read`. .edf: EDF, EDF+C. .csv: the first line names the leads, a column "time"
-    (s) or "time_ms" gives the rate; empty fields are gaps. Of both, what is no lead is left out.
-    .npy: numbers `[leads, T]` or `[T, leads]`, of `leads` or of the twelve in the order of LEADS.
+    (s) or "time_ms" gives the rate; empty fields are gaps. .npy: numbers `[leads, T]` or
+    `[T, leads]`, of `leads` or of the twelve in the order of LEADS. .dcm (or a DICOM file without
+    suffix), .scp, .xml: `dicom_read`, `cart_read`, `xml_read`. What is no lead is left out.
     sampling_rate: Hz, for CSV without time and NumPy; a file that says another one is refused.
     units: of CSV and NumPy: "mV", "uV", "V", or counts as "200/mV".
     Raises UsageError for a wrong option, Rejected for a file that cannot be used.
@@ -53,6 +58,8 @@ def read_recording(
     if suffix == ".hea" and path.suffix != suffix:
         found = f"{path.name}: WFDB writes the suffix small; rename it to {path.stem}.hea"
         raise Rejected("unreadable", found)
+    if not suffix and is_dicom(path):
+        suffix = ".dcm"
     if suffix in (".hea", ".dat", ".mat", ""):
         return _same_rate(
             read_wfdb(path.parent, path.stem, leave_out=True), sampling_rate, path.name
@@ -60,8 +67,9 @@ def read_recording(
     if suffix not in SUFFIXES:
         raise Rejected("unreadable", f"{path.name} is none of {', '.join(SUFFIXES)}")
     size = file_size(path)
-    if suffix == ".edf":
-        return _same_rate(_from_edf(path, size), sampling_rate, path.name)
+    if suffix not in HELPED:
+        found = _from_signals(_signals(path, suffix, size), path.name)
+        return _same_rate(found, sampling_rate, path.name)
     if suffix == ".csv":
         return _from_csv(path, sampling_rate, scale)
     return _from_numpy(path, sampling_rate, names or list(LEADS), scale)
@@ -122,20 +130,32 @@ def _placed(rows: Sequence[np.ndarray], leads: Sequence[str], rate: float, name:
     return Recording(ecg, mask, float(rate))
 
 
-def _from_edf(path: Path, size: int) -> Recording:
-    signals = [(parse_label(s.label), s) for s in read_edf(path, size)]
-    signals = [(label[0], s) for label, s in signals if label]
-    if not signals:
-        raise Rejected("unknown lead name", f"{path.name} has no signal with a lead's name")
-    rates = {s.sampling_rate for _, s in signals}
+def _signals(path: Path, suffix: str, size: int) -> list[NamedSignal]:
+    """What a file of a format that says names, units and rate itself holds."""
+    if suffix == ".edf":
+        return read_edf(path, size)
+    if suffix == ".xml":
+        return read_xml(path, size)
+    return read_dicom(path) if suffix == ".dcm" else read_scp(path)
+
+
+def _from_signals(signals: Sequence[NamedSignal], name: str) -> Recording:
+    found = [(parse_label(s.label), s) for s in signals]
+    found = [(label[0], s) for label, s in found if label]
+    if not found:
+        raise Rejected("unknown lead name", f"{name} has no signal with a lead's name")
+    rates = {s.sampling_rate for _, s in found}
     if len(rates) > 1:
-        raise Rejected("wrong shape", f"{path.name} has leads of different rates")
-    for lead, signal in signals:
+        raise Rejected("wrong shape", f"{name} has leads of different rates")
+    rate = rates.pop()
+    if not 1 <= rate <= 100_000:
+        raise Rejected("wrong sampling rate", f"{name} says {rate:g} Hz")
+    for lead, signal in found:
         if signal.unit.lower() not in _TO_MV:
-            found = f"{path.name}: '{signal.unit}' of lead {lead} is none of V, mV, uV"
-            raise Rejected("unknown unit", found)
-    rows = [signal.values * _TO_MV[signal.unit.lower()] for _, signal in signals]
-    return _placed(rows, [lead for lead, _ in signals], rates.pop(), path.name)
+            detail = f"{name}: '{signal.unit[:20]}' of lead {lead} is none of V, mV, uV"
+            raise Rejected("unknown unit", detail)
+    rows = [signal.values * _TO_MV[signal.unit.lower()] for _, signal in found]
+    return _placed(rows, [lead for lead, _ in found], rate, name)
 
 
 def _from_csv(path: Path, sampling_rate: float | None, scale: float) -> Recording:

@@ -183,19 +183,40 @@ def text_features(
     With the probe on top (one scale for all: small components are small for a reason) this is
     the text-only classifier: what the reports alone give away.
     """
-    texts, train = list(texts), np.asarray(train)
-    if train.dtype == bool:
-        train = np.flatnonzero(train)
-    if not len(train):
-        raise UsageError("a text-only classifier needs training reports")
-    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"\S+")
-    try:
-        counts = words.fit_transform([texts[i] for i in train])
-    except ValueError as error:  # no word stands in two reports
-        raise UsageError(f"the training reports share no word ({error})") from error
+    texts = list(texts)
+    words, counts = _counted(texts, train, r"\S+")
     rank = min(dim, min(counts.shape) - 1)
     if rank < 1:
         return words.transform(texts).toarray()
     reduce = TruncatedSVD(rank, random_state=int_seed(seed, "text-features") % 2**32)
     reduce.fit(counts)
     return reduce.transform(words.transform(texts))
+
+
+def report_scores(
+    texts: Sequence[str], train: np.ndarray, asked: Sequence[Sequence[str]]
+) -> np.ndarray:
+    """Zero-shot that reads the report and no ECG: `[N, K]`, 0..1, of reports and K classes.
+
+    The mean over a class's sentences (`asked`) of the cosine between the TF-IDF of report and
+    sentence, words and word pairs, fitted on the `train` rows: what the words alone give away.
+    """
+    texts, flat = list(texts), [text for its in asked for text in its]
+    words, _ = _counted(texts, train, r"\w+")  # a sentence and a report differ in full stops
+    found = (words.transform(texts) @ words.transform(flat).T).toarray()  # rows have length 1
+    ends = np.cumsum([len(its) for its in asked])[:-1]
+    return np.stack([part.mean(axis=1) for part in np.split(found, ends, axis=1)], axis=1)
+
+
+def _counted(texts: list[str], train: np.ndarray, token: str) -> tuple[TfidfVectorizer, object]:
+    """The TF-IDF that the training reports fit, and theirs."""
+    train = np.asarray(train)
+    if train.dtype == bool:
+        train = np.flatnonzero(train)
+    if not len(train):
+        raise UsageError("a text-only classifier needs training reports")
+    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=token)
+    try:
+        return words, words.fit_transform([texts[i] for i in train])
+    except ValueError as error:  # no word stands in two reports
+        raise UsageError(f"the training reports share no word ({error})") from error

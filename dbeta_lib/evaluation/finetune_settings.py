@@ -15,6 +15,10 @@ SCRATCH = {
     "epochs": 30, "batch_size": 64, "lr": 3e-3, "optimizer": "adamw", "weight_decay": 0.01,
     "schedule": "one-cycle",
 }  # fmt: skip
+RECIPES = {  # name -> fields that differ from the defaults
+    "published": {},  # the defaults themselves
+    "one-cycle": SCRATCH,
+}
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,17 @@ class FinetuneConfig:
         return dataclasses.replace(settings or cls(), **overrides)
 
     @classmethod
+    def recipe(cls, name: str, **overrides: Any) -> "FinetuneConfig":
+        """A recipe by its name in `RECIPES`, with fields changed.
+
+        "published" is that of fairseq-signals, for long trainings; "one-cycle" reaches more in few
+        steps. Raises UsageError for another name, of the recipe or of a field.
+        """
+        if name not in RECIPES:
+            raise UsageError(f"there is no recipe '{name}' of fine-tuning{nearest(name, RECIPES)}")
+        return cls.of(**{**RECIPES[name], **overrides})
+
+    @classmethod
     def from_scratch(cls, **overrides: Any) -> "FinetuneConfig":
         """For a network with random weights: AdamW on one cycle at a higher rate (`SCRATCH`)."""
-        return cls.of(**{**SCRATCH, **overrides})
+        return cls.recipe("one-cycle", **overrides)

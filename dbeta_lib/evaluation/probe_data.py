@@ -35,18 +35,24 @@ class ProbeData:
         standardise: bool = False,
     ) -> "ProbeData":
         features, splits, patients = np.asarray(features), np.asarray(splits), np.asarray(patients)
-        lengths = {len(features), len(labels), len(splits), len(patients)}
+        if features.ndim != 2 or not isinstance(labels, pd.DataFrame):
+            raise UsageError(
+                f"features must be [N, D], not {list(features.shape)}, and labels a table whose "
+                f"columns are classes, not {type(labels).__name__}"
+            )
+        valid = np.ones(len(splits), dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
+        lengths = {len(features), len(labels), len(splits), len(patients), len(valid)}
         if len(lengths) != 1:
             raise UsageError(
-                f"{len(features)} features, {len(labels)} labels, {len(splits)} splits and "
-                f"{len(patients)} patients must be of one store, row by row"
+                f"{len(features)} features, {len(labels)} labels, {len(splits)} splits, "
+                f"{len(patients)} patients and {len(valid)} marks of valid rows must be of one "
+                "store, row by row"
             )
         if not np.isfinite(features).all():
             raise UsageError("features hold NaN or infinity; extract them again")
         known = np.isin(splits, SPLITS)
         check_disjoint(patients[known], splits[known])
-        keep = np.ones(len(splits), dtype=bool) if valid is None else np.asarray(valid, dtype=bool)
-        part = {name: keep & (splits == name) for name in SPLITS}
+        part = {name: valid & (splits == name) for name in SPLITS}
         for name, rows in part.items():
             if not rows.any():
                 raise UsageError(f"no labelled row is in the split '{name}', which a probe needs")

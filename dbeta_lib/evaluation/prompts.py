@@ -19,6 +19,7 @@ from dbeta_lib.files import read_json, sha256_bytes
 
 STYLES = ("name", "description", "ensemble")
 PARAPHRASES = 3
+MEND = "mend that place and save it as UTF-8, or take the kit's own descriptions"
 
 
 def load(path: Path | str | None = None) -> dict:
@@ -29,7 +30,7 @@ def load(path: Path | str | None = None) -> dict:
     Raises DBetaError naming the file and the class whose entry is incomplete.
     """
     path = own_file() if path is None else Path(path)
-    content = read_json(path)
+    content = read_json(path, MEND)
     for part in ("sources", "prompts"):
         if not isinstance(content, Mapping) or not isinstance(content.get(part), Mapping):
             raise DBetaError(f"{path} has no table '{part}'; see the kit's own prompts.json")
@@ -144,7 +145,7 @@ def read_own(path: Path | str) -> dict[str, tuple[str, ...]]:
 
     Raises DBetaError, naming the file and the class, for broken JSON or an entry without text.
     """
-    content = read_json(path)
+    content = read_json(path, MEND)
     if not isinstance(content, Mapping) or not content:
         raise DBetaError(f"{path} must be a JSON table of class name and text (or list of texts)")
     if isinstance(content.get("prompts"), Mapping):

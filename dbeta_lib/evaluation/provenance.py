@@ -20,3 +20,6 @@ class Provenance:
     def unknown(cls, note: str, fingerprint: str = "") -> "Provenance":
         """Of a model that was pre-trained on nobody knows what, or on a store without a name."""
         return cls((f"{UNKNOWN} {fingerprint[:12]}".strip(),), None, None, None, None, note)
+
+
+READS_REPORT = Provenance(note="reads the report, no ECG")  # of a text-only row

@@ -1,10 +1,10 @@
 """Result records: one JSON per experiment, the only thing that tables, figures and prose read.
 
 A record says what was computed (encoder, weights, switches, data, task, protocol, share of labels,
-draws, leads), what came out (value, interval, rows, classes left out), with which versions, and
-what pre-training had seen. The same question about the same store has the same file name, so a
-rerun (other draws, other weights, other words in the prompts) replaces its record; tables sort
-into in-domain and out-of-domain by provenance.
+draws, leads), what came out (value, interval, rows, classes left out), with which versions and
+commit, and what pre-training had seen. The same question about the same store has the same file
+name, so a rerun (other draws, other weights, other words in the prompts) replaces its record;
+tables sort into in-domain and out-of-domain by provenance.
 """
 
 import math
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 import dbeta_lib
+from dbeta_lib.code_commit import running_commit
 from dbeta_lib.errors import DBetaError, nearest
 from dbeta_lib.evaluation.provenance import UNKNOWN, Provenance
 from dbeta_lib.files import read_json, sha256_bytes, write_json
@@ -69,6 +70,8 @@ class Result:
     # What splits and intervals keep together: "recording" where a data set names no patients, so
     # that two recordings of one may stand in two splits, and the interval is too narrow.
     split_by: str = "patient"
+    # Of the code that computed it, with its changed files said; "" in records of before the field.
+    commit: str = field(default_factory=running_commit)
     format: int = FORMAT
 
     @property
@@ -117,7 +120,7 @@ _QUESTION = (
 )  # fmt: skip
 _DIGEST = re.compile(r",? \(?[0-9a-f]{8}\)?$")  # of the prompts, at the end of a variant
 SPLIT_BY = ("patient", "recording")
-_LATER = {"split_by": "patient"}  # what a record means that was saved before the field was there
+_LATER = {"split_by": "patient", "commit": ""}  # meant where saved before the field was there
 _REQUIRED = tuple(f.name for f in fields(Result))
 _NUMBERS = ("value", "low", "high", "n", "level")
 _IN_UNIT = ("macro_auc", "auc", "macro_average_precision", "macro_f1", "top1", "top5", "eer")
@@ -201,6 +204,8 @@ def _check(values: Mapping[str, Any], path: Path) -> None:
     for name in ("encoder", "data", "task", "protocol", "metric"):
         if not isinstance(values[name], str) or not values[name]:
             raise DBetaError(f"{path}: {name} is empty; {remedy}")
+    if not isinstance(values["commit"], str):
+        raise DBetaError(f"{path}: commit is {values['commit']!r}, no text; {remedy}")
     if values["split_by"] not in SPLIT_BY:
         raise DBetaError(
             f"{path}: split_by is {values['split_by']!r}, not patient or recording; {remedy}"

@@ -86,8 +86,8 @@ def class_texts(
     absent = [name for name in classes if not prompts.get(name)]
     if absent:
         raise UsageError(
-            f"class '{absent[0]}' (and {len(absent) - 1} more) has no text among the prompts; "
-            "add an entry for it to the prompts file"
+            f"no text among the prompts for {len(absent)} of {len(classes)} classes "
+            f"({', '.join(absent)}); add an entry for each to the prompts file"
         )
     return [(prompts[n],) if isinstance(prompts[n], str) else tuple(prompts[n]) for n in classes]
 

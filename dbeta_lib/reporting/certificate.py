@@ -5,7 +5,6 @@ file is escaped.
 """
 
 import html
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-import dbeta_lib
+from dbeta_lib.code_commit import running_commit
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation.results import load_all, versions
 from dbeta_lib.files import atomic_write, sha256_file
@@ -21,7 +20,6 @@ from dbeta_lib.reporting import paper_numbers as paper
 from dbeta_lib.reporting import paper_tables
 from dbeta_lib.reporting.tables import Table, show
 
-NOT_KNOWN = "not known"
 TOLERANCE = 2e-5  # of an output, 1e-5 of a loss: float32 over the whole network
 LOSS_TOLERANCE = 1e-5
 _STYLE = """
@@ -63,7 +61,7 @@ def write(
         "for research and teaching, not for diagnosis</p>",
         _section("What it says", _said(results)),
         _section("Code", _code()),
-        _section("Versions of the records", _versions(results)),
+        _section("Versions of the records", _commits(results), _versions(results)),
         _section("Data", _data(results)),
         _section("Parity with the official network", _parity(parity)),
         _section("The paper beside ours", *_titled(made)),
@@ -82,34 +80,6 @@ def write(
             encoding="utf-8",
         )
     return path
-
-
-def commit(folder: Path | None = None) -> str:
-    """The git commit of the code, "not known" outside a checkout; says if files were changed.
-
-    `folder`: of the library. A folder that git does not track (an installed package that happens
-    to lie in somebody's repository) has no commit.
-    """
-    folder = Path(dbeta_lib.__file__).parent if folder is None else folder
-    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return NOT_KNOWN
-    found = _git(folder, "rev-parse", "HEAD")
-    if found is None:
-        return NOT_KNOWN
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
-    return f"{found}, with changed files" if changed else found
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    """What git answers, None where it does not run or knows nothing."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words],
-            capture_output=True, text=True, timeout=30, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def parity_table(source: Path | str) -> pd.DataFrame:
@@ -189,19 +159,41 @@ def _said(results: pd.DataFrame) -> str:
 
 
 def _code() -> Table:
-    told = {"commit": commit(), **versions()}
+    """The code that wrote the page; the records may be of another, see `_versions`."""
+    told = {"commit": running_commit(), **versions()}
     return show(pd.DataFrame({"what": list(told), "is": list(told.values())}))
 
 
+def _commits(results: pd.DataFrame) -> str:
+    """In a sentence: whether the records were computed by the code that wrote the page."""
+    named = sorted(set(results["commit"]) - {""})
+    silent = int((results["commit"] == "").sum())
+    told = []
+    if len(named) == 1 and not silent:
+        told = [f"All records were computed by the commit {named[0]}"]
+    elif len(named) > 1:
+        told = [f"The records were computed by {len(named)} different commits"]
+    elif named:
+        told = [f"{len(results) - silent:,} records were computed by the commit {named[0]}"]
+    if silent:
+        told.append(f"{silent:,} of {len(results):,} records do not name theirs")
+    if any(name != running_commit() for name in named):
+        told.append(f"this page was written by {running_commit()}")
+    return _text("; ".join(told) + ".") if told else ""
+
+
 def _versions(results: pd.DataFrame) -> Table | str:
-    """The sets of versions that the records were computed with, and how many have each."""
+    """The commits and sets of versions that records were computed with, and how many have each."""
     if results.empty:
         return _text("No records.")
     told = results["versions"].map(lambda v: ", ".join(f"{k} {v[k]}" for k in sorted(v)))
-    frame = results.assign(versions=told).groupby("versions", sort=True).agg(
-        records=("file", "size"), first=("date", "min"), last=("date", "max")
-    )  # fmt: skip
-    return show(frame.reset_index())
+    named = results["commit"].where(results["commit"] != "", "not named")
+    frame = results.assign(versions=told, commit=named).groupby(["commit", "versions"], sort=True)
+    return show(
+        frame.agg(
+            records=("file", "size"), first=("date", "min"), last=("date", "max")
+        ).reset_index()
+    )
 
 
 def _data(results: pd.DataFrame) -> Table | str:

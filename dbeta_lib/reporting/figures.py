@@ -27,12 +27,16 @@ class Chart(Figure):
 
     data: pd.DataFrame | None = None
 
-    def _repr_png_(self) -> bytes:
-        """The picture for a notebook in which pyplot was never imported."""
+    def to_png(self, dpi: float | None = None) -> bytes:
+        """The picture as PNG, at the figure's own resolution by default."""
         buffer = io.BytesIO()
         with style_context():
-            self.savefig(buffer, format="png", dpi=self.dpi, metadata=_METADATA["png"])
+            self.savefig(buffer, format="png", dpi=dpi or self.dpi, metadata=_METADATA["png"])
         return buffer.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        """The picture for a notebook in which pyplot was never imported."""
+        return self.to_png()
 
 
 def new_chart(width_mm: float, height_mm: float, constrained: bool = True) -> Chart:

@@ -4,7 +4,9 @@ Printed numbers come from `paper_results.csv`, ours from result records, both by
 `paper_numbers`; none is typed here. All are in points (x 100), as printed. D-BETA was pre-trained
 on MIMIC-IV-ECG and evaluated elsewhere: so the first table of a protocol holds our out-of-domain
 results, "--" where there is none, and results of another domain stand in tables of their own.
-Demo results stand in the last one, beside no printed number.
+Under a row whose pre-training read reports of the records that the probe learns from stand the
+controls of the same question and store (`paper_controls`). Demo results stand in the last one,
+beside no printed number.
 """
 
 import math
@@ -17,6 +19,7 @@ from dbeta_lib.evaluation.results import DOMAINS, Provenance
 from dbeta_lib.files import atomic_write
 from dbeta_lib.reporting import paper_lists
 from dbeta_lib.reporting import paper_numbers as paper
+from dbeta_lib.reporting.paper_controls import with_controls
 from dbeta_lib.reporting.paper_lists import ABSENT, share
 from dbeta_lib.reporting.tables import Table, format_interval, show
 
@@ -59,7 +62,8 @@ def tables(results: pd.DataFrame) -> dict[str, Table]:
             if domain != FIRST:
                 beside = beside[beside["our_encoder"].notna()]
             if len(beside):
-                made[f"{title}, ours {domain}"] = _beside(beside, f"{title}: {words}")
+                beside, told = with_controls(beside, asked, results)
+                made[f"{title}, ours {domain}"] = _beside(beside, f"{title}: {words}", told)
     made["Rows of the paper that no single record answers"] = _unanswered(printed)
     made |= paper_lists.elsewhere(printed)
     made["Facts and claims"] = paper_lists.facts(printed)
@@ -133,7 +137,7 @@ _CELL = [
 _OURS = [f"our_{name}" for name in (
     "encoder", "variant", "protocol", "task", "metric", "profile", "switches", "pretraining_seed",
     "value", "low", "high", "level", "sd", "n", "n_train", "patients", "k_used", "k",
-    "store_fingerprint", "date", "domain", "split_by", "file",
+    "store_fingerprint", "date", "commit", "domain", "split_by", "file",
 )]  # fmt: skip
 
 
@@ -171,7 +175,7 @@ def _latex(made: dict[str, Table]) -> str:
     return "\n".join([head, *(f"% {title}\n{table.to_latex()}" for title, table in made.items())])
 
 
-def _beside(of: pd.DataFrame, caption: str) -> Table:
+def _beside(of: pd.DataFrame, caption: str, more: str = "") -> Table:
     """Printed numbers and ours, a line for each of our encoders; those without share a line."""
     head = ["dataset", "labels", "leads", "D-BETA, printed", "others in the paper",
             "printed elsewhere", _ours_head(of), "against D-BETA", "our encoder", "rows",
@@ -186,6 +190,7 @@ def _beside(of: pd.DataFrame, caption: str) -> Table:
     keep = [i for i in range(len(head)) if i not in drop]
     rows = tuple(tuple(line[i] for i in keep) for line in lines)
     caption += f'. Points (x 100). "{ABSENT}": not run, or not known to be printed'
+    caption += f". {more}" if more else ""
     return Table(tuple(head[i] for i in keep), rows, (False,) * len(keep), caption, of)
 
 
@@ -199,7 +204,7 @@ def _ours(row: dict) -> list[str]:
     """Value, verdict, encoder, rows, what was read and where from; "--" where nothing was run."""
     if _none(row["our_encoder"]):
         return [ABSENT] * 6
-    encoder = row["our_encoder"]
+    encoder = "control: " * row["control"] + row["our_encoder"]
     encoder += (
         "" if _none(row["our_pretraining_seed"]) else f", seed {row['our_pretraining_seed']:.0f}"
     )

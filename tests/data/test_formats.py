@@ -398,3 +398,21 @@ def test_an_array_that_promises_more_than_the_file_holds_is_refused(tmp_path):
     path = tmp_path / "rec.npy"
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode())
     assert refused(path, sampling_rate=100) == "unreadable"
+
+
+def test_edf_of_another_writer_is_read_alike(tmp_path, make_beats):
+    pyedflib = pytest.importorskip("pyedflib", reason="pip install pyedflib, a writer of EDF")
+    ecg = make_beats(3, 5000, 500)
+    for name, kind in (("a.edf", pyedflib.FILETYPE_EDF), ("plus.edf", pyedflib.FILETYPE_EDFPLUS)):
+        file = pyedflib.EdfWriter(str(tmp_path / name), 12, file_type=kind)
+        limits = {"physical_max": 32767, "physical_min": -32768}
+        limits |= {"digital_max": 32767, "digital_min": -32768}
+        for i, label in enumerate(LABELS):
+            header = {"label": label, "dimension": "uV", "sample_frequency": 500, **limits}
+            file.setSignalHeader(i, header | {"prefilter": "", "transducer": ""})
+        file.writeSamples([np.ascontiguousarray(1000 * row) for row in ecg])
+        file.close()
+        found = read_recording(tmp_path / name)
+        assert found.sampling_rate == 500
+        # The writer truncates to whole uV, hence up to one beside.
+        assert np.abs(found.ecg - ecg).max() <= 0.001 + 1e-9

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics.pairwise import cosine_similarity
 
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation import baselines
@@ -158,3 +160,21 @@ def test_text_features_say_what_they_cannot_do():
         baselines.text_features(["a b"], np.array([], dtype=int))
     with pytest.raises(UsageError, match="share no word"):
         baselines.text_features(["a", "b", "c"], np.arange(3))
+
+
+def test_report_scores_are_mean_cosines_of_word_counts_and_never_see_an_ecg():
+    reports = ["sinus rhythm. normal ecg.", "atrial fibrillation.", "old infarct. sinus rhythm."]
+    reports, train = [*reports * 5, "", "atrial tachycardia"], np.arange(15)
+    asked = [["Sinus rhythm"], ["atrial fibrillation", "no such word"]]
+    found = baselines.report_scores(reports, train, asked)
+    words = TfidfVectorizer(
+        ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"\w+"
+    ).fit(reports[:15])
+    for row, report in enumerate(reports):
+        for k, its in enumerate(asked):
+            alike = [cosine_similarity(*map(words.transform, ([report], [one]))) for one in its]
+            assert found[row, k] == pytest.approx(np.mean(alike), abs=1e-12)
+    assert found[:2].argmax(axis=1).tolist() == [0, 1] and not found[15].any()
+    assert found[1, 1] == pytest.approx(0.5), "the sentence itself, and one of unknown words"
+    with pytest.raises(UsageError, match="needs training reports"):
+        baselines.report_scores(reports, np.array([], dtype=int), asked)

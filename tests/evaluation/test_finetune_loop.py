@@ -136,3 +136,11 @@ def test_defaults_are_those_of_the_comparison_work():
     assert (one.optimizer, one.lr, one.schedule, one.batch_size) == ("adam", 5e-5, "constant", 128)
     assert (one.epochs, one.feature, one.threshold, one.lead_dropout) == (100, "mean", 0.5, 0.0)
     assert FinetuneConfig.from_scratch(lr=0.5).lr == 0.5
+
+
+def test_recipes_go_by_name_and_published_is_the_default():
+    assert FinetuneConfig.recipe("published") == FinetuneConfig()
+    assert FinetuneConfig.recipe("one-cycle", lr=0.5) == FinetuneConfig.from_scratch(lr=0.5)
+    assert FinetuneConfig.recipe("published", epochs=3).epochs == 3
+    with pytest.raises(UsageError, match=r"no recipe 'publisched' .*; did you mean 'published'"):
+        FinetuneConfig.recipe("publisched")

@@ -138,7 +138,7 @@ def test_wrong_use_is_said_in_a_sentence(make_toy, store):
     with pytest.raises(UsageError, match="'V9' is no lead name"):
         sets = {"12": LEADS, "mine": ("V9",)}
         lead_sweep.sweep(make_toy(), store, "shape", sets, resamples=5, progress=False)
-    with pytest.raises(UsageError, match="has no text"):
+    with pytest.raises(UsageError, match="no text among the prompts"):
         lead_sweep.sweep(make_toy(), store, "shape", {"12": LEADS}, prompts={}, progress=False)
 
 

@@ -216,6 +216,8 @@ def test_a_patient_on_both_sides_is_found():
     [
         (lambda x, y, s, p: (x[:-1], y, s, p), "row by row"),
         (lambda x, y, s, p: (x, y[:-1], s, p), "row by row"),
+        (lambda x, y, s, p: (x[:, 0], y, s, p), r"must be \[N, D\]"),
+        (lambda x, y, s, p: (x, y.to_numpy(), s, p), "a table whose columns are classes"),
         (lambda x, y, s, p: (x * np.nan, y, s, p), "not|NaN"),
         (lambda x, y, s, p: (x, y, np.where(s == "val", "train", s), p), "'val'"),
     ],
@@ -223,6 +225,11 @@ def test_a_patient_on_both_sides_is_found():
 def test_wrong_input_is_refused_in_a_sentence(change, said):
     with pytest.raises(UsageError, match=said):
         run(*change(*task()))
+
+
+def test_marks_of_valid_rows_of_another_length_are_refused_in_a_sentence():
+    with pytest.raises(UsageError, match="7 marks of valid rows must be of one store"):
+        run(*task(), valid=np.ones(7, dtype=bool))
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.5, 1, 10**6, -0.1])

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dbeta_lib import code_commit
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation import results
 from dbeta_lib.evaluation.results import Provenance, Result
@@ -181,6 +182,18 @@ def test_a_record_says_where_splits_are_by_recording_and_an_old_one_means_patien
     assert note.startswith("The patients of cinc2021 are not known") and "by recording" in note
     assert results.table(frame).endswith(f"|\n\n{note}")
     assert results.split_note(frame[["value"]]) == ""
+
+
+def test_a_record_names_its_commit_and_an_old_one_none(tmp_path):
+    assert RESULT.commit == code_commit.running_commit()
+    path = RESULT.save(tmp_path)
+    old = json.loads(path.read_text())
+    assert old.pop("commit") == RESULT.commit
+    path.write_text(json.dumps(old))
+    assert results.load(path) == replace(RESULT, commit="")
+    assert results.load_all(tmp_path)["commit"].tolist() == [""]
+    with pytest.raises(DBetaError, match=r"commit is 7, no text"):
+        replace(RESULT, commit=7).save(tmp_path)
 
 
 def test_a_unit_of_splitting_that_does_not_exist_is_refused(tmp_path):

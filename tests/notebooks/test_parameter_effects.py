@@ -17,8 +17,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import wfdb
-from jupyter_client import KernelManager
-from jupyter_client.kernelspec import KernelSpec
 from transformers import BertConfig, BertModel
 
 from dbeta_lib.command_line import ROOT, plan
@@ -27,7 +25,9 @@ from dbeta_lib.data.synthetic import generate
 from dbeta_lib.encoders.text import train_tokenizer
 from dbeta_lib.leads import LEADS
 from dbeta_lib.notebook_parameters import find_notebooks
-from dbeta_lib.progress import AS_TEXT
+
+sys.path.insert(0, str(Path(__file__).parent))
+from kernels import Kernel
 
 NOTEBOOKS = {notebook.name[:2]: notebook for notebook in find_notebooks(ROOT / "notebooks")}
 # Notebooks whose products must stand before one is run.
@@ -89,11 +89,13 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "singles": (False, "synthetic"),
     "fraction": (0.5, "synthetic"),
     "leads": (["6"], "synthetic"),
+    "recipe": ("published", "synthetic"),
     "epochs": (2, "synthetic"),
     "tuning_lr": (0.005, "synthetic"),
     "head_lr": (0.05, "synthetic"),
     "scratch_lr": (0.005, "synthetic"),
     "width": (8, "synthetic"),
+    "person_epochs": (0, "synthetic"),
     "challenge_weights": ("{weights}", "cinc"),
     "more_results": ([], "synthetic"),
 }
@@ -119,42 +121,18 @@ def without_times(shown: str | dict) -> str | dict:
     return re.sub(r"\b[\d.,:]+(?= ?(s|ms|min|kB|days|records?/s)\b)", "#", "\n".join(lines))
 
 
-class Kernel:
-    """A Jupyter kernel of this Python; `run(code)` gives what the code shows, as JSON."""
+class Telling(Kernel):
+    """A kernel whose `tell(code)` gives what the code shows as JSON, without times."""
 
     def __init__(self):
-        path = str(ROOT / "notebooks")
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        self.manager = KernelManager()
-        self.manager._kernel_spec = KernelSpec(
-            argv=argv, display_name="Python 3", language="python",
-            env={"PYTHONPATH": str(ROOT), AS_TEXT: "1"},
-        )  # fmt: skip
-        self.manager.start_kernel(cwd=path)
-        self.client = self.manager.blocking_client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
-        self.run(COUNT_FORKS)
+        super().__init__(ROOT / "notebooks")
+        self.tell(COUNT_FORKS)
 
-    def run(self, code: str) -> str:
-        shown, printed = [], {"stdout": "", "stderr": ""}
-
-        def keep(message: dict) -> None:
-            content = message["content"]
-            if message["msg_type"] == "stream":
-                printed[content["name"]] += content["text"]
-            elif message["msg_type"] in ("display_data", "execute_result"):
-                shown.append(content["data"])
-
-        reply = self.client.execute_interactive(code, output_hook=keep, timeout=600)["content"]
-        if reply["status"] == "error":
-            shown.append(f"{reply['ename']}: {reply['evalue']}")
-        shown += printed.values()
-        return json.dumps([without_times(each) for each in shown], sort_keys=True)
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
+    def tell(self, code: str) -> str:
+        shown = self.run(code)
+        errors = [shown.error] if shown.error else []
+        everything = [*shown.data, *errors, shown.stdout, shown.stderr]
+        return json.dumps([without_times(each) for each in everything], sort_keys=True)
 
 
 class Bench:
@@ -162,7 +140,7 @@ class Bench:
 
     def __init__(self, folder: Path, places: dict[str, Path]):
         self.folder, self.places = folder, places | {"elsewhere": folder / "elsewhere"}
-        self.kernels: dict[str, Kernel] = {}
+        self.kernels: dict[str, Telling] = {}
         self.plain: dict[tuple[str, str], dict[str, str]] = {}
 
     def close(self) -> None:
@@ -201,16 +179,16 @@ class Bench:
     def _cells(self, number: str, values: dict):
         """(cell, what it shows), cell by cell, and at last the products and processes made."""
         if number not in self.kernels:
-            self.kernels[number] = Kernel()
+            self.kernels[number] = Telling()
         kernel = self.kernels[number]
         for cell in json.loads(NOTEBOOKS[number].path.read_text(encoding="utf-8"))["cells"]:
             if "parameters" in cell["metadata"].get("tags", []):
                 lines = [f"{name} = {value!r}" for name, value in values.items()]
-                kernel.run("\n".join([*lines, "_forks.clear()"]))
+                kernel.tell("\n".join([*lines, "_forks.clear()"]))
             elif cell["cell_type"] == "code":
-                shown = kernel.run("".join(cell["source"]))
+                shown = kernel.tell("".join(cell["source"]))
                 yield cell["id"], shown
-        yield "processes", kernel.run("len(_forks)")
+        yield "processes", kernel.tell("len(_forks)")
         for path in sorted(p for p in (self.folder / "out").rglob("*") if p.is_file()):
             name = path.relative_to(self.folder / "out").as_posix()
             yield f"product {name}", hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,7 +1,6 @@
 """The certificate: self-contained, honest about what was not run, safe with names from outside."""
 
 import re
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,30 +105,24 @@ def test_a_folder_without_a_parity_file_is_told(tmp_path):
         certificate.parity_table(tmp_path)
 
 
-def test_the_commit_is_that_of_the_checkout_and_changed_files_are_said(tmp_path):
-    package = tmp_path / "library"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    assert certificate.commit(package) == "not known"
+def test_records_of_other_commits_than_the_pages_are_counted_and_named(tmp_path):
+    def told(*commits):
+        folder = tmp_path / "-".join(commits or ["none"])
+        for number, commit in enumerate(commits):
+            replace(SHOT, encoder=f"e{number}", commit=commit).save(folder)
+        page = certificate.write(folder, tmp_path / "c.html").read_text(encoding="utf-8")
+        return section(page, "Versions of the records")
 
-    def git(*words):
-        name = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-        done = subprocess.run(["git", "-C", str(tmp_path), *name, *words], capture_output=True,
-                              text=True, check=True)  # fmt: skip
-        return done.stdout.strip()
-
-    git("init")
-    assert certificate.commit(package) == "not known", "somebody's repository that has it not"
-    git("add", ".")
-    git("commit", "-m", "first")
-    assert certificate.commit(package) == git("rev-parse", "HEAD")
-    (package / "__init__.py").write_text("changed = 1\n")
-    assert certificate.commit(package) == git("rev-parse", "HEAD") + ", with changed files"
-
-
-def test_without_git_the_commit_is_not_known(monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert certificate.commit() == "not known"
+    here = certificate.running_commit()
+    same = told(here, here)
+    assert f"All records were computed by the commit {here}." in same and "written by" not in same
+    mixed = told("abc", "abc", here)
+    assert f"by 2 different commits; this page was written by {here}." in mixed
+    assert re.search(r">abc</td>.*?>2</td>", mixed)
+    old = told("abc", "")
+    assert "1 records were computed by the commit abc; 1 of 2 records do not name theirs" in old
+    assert f"this page was written by {here}" in old and ">not named<" in old
+    assert "1 of 1 records do not name theirs." in told("")
 
 
 def test_further_folders_stand_on_the_page_with_their_names(tmp_path):

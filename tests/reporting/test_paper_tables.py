@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from dbeta_lib.errors import UsageError
+from dbeta_lib.evaluation.provenance import READS_REPORT
 from dbeta_lib.evaluation.results import Provenance, Result, load_all
 from dbeta_lib.reporting import paper_numbers as paper
 from dbeta_lib.reporting import paper_tables
@@ -45,9 +46,37 @@ def test_every_domain_has_a_table_of_its_own(frame):
         text = made[f"Linear probe, ours {domain}"].to_markdown()
         assert f"| {record.encoder}, seed 3 |" in text
         assert "91.23 [90.12, 92.34]" in text
+        own = re.sub(r"\| control: .*", "", text)
         for other in RECORDS.values():
-            assert other is record or other.encoder not in text
+            assert other is record or other.encoder not in own
     assert "Zero-shot, ours in-domain" not in made
+
+
+def test_under_a_row_whose_pre_training_read_the_reports_stand_the_controls(tmp_path):
+    untrained = RECORDS["untrained"]
+    for record in (
+        *RECORDS.values(),
+        replace(untrained, encoder="elsewhere", store_fingerprint="e" * 64),
+        replace(untrained, encoder="other-share", label_fraction=0.1),
+    ):
+        record.save(tmp_path)
+    made = paper_tables.tables(load_all(tmp_path))
+    table = made["Linear probe, ours in-domain"]
+    assert [row[table.header.index("our encoder")] for row in table.rows] == [
+        "in-model, seed 3", "control: random encoder, seed 3"
+    ]  # fmt: skip
+    assert "1 such questions have no text-only row yet" in table.caption
+    for other in ("out-of-domain", "not known", "untrained"):
+        assert "control: " not in made[f"Linear probe, ours {other}"].to_markdown()
+    text_only = replace(untrained, encoder="text only", value=0.95, provenance=READS_REPORT)
+    text_only.save(tmp_path)
+    table = paper_tables.tables(load_all(tmp_path))["Linear probe, ours in-domain"]
+    assert "| control: text only, seed 3 |" in table.to_markdown()
+    assert "no text-only row" not in table.caption and "Controls read nothing" in table.caption
+    blind = replace(RECORDS["in-domain"], provenance=Provenance(("ptb-xl abc",), True))
+    blind.save(tmp_path)
+    alone = paper_tables.tables(load_all(tmp_path))["Linear probe, ours in-domain"]
+    assert "control" not in alone.to_markdown().lower()
 
 
 def test_the_row_names_data_profile_and_what_pre_training_read(frame):
@@ -132,7 +161,8 @@ def test_the_exports_agree_and_carry_the_numbers(frame, tmp_path):
     ]  # fmt: skip
     markdown, latex = (path.read_text(encoding="utf-8") for path in paths[:2])
     for text in (markdown, latex):
-        assert text.count("91.23 [90.12, 92.34]") == 4 and text.count("43.21 [40.00") == 1
+        # a row per domain, and once more as the control of the in-domain one
+        assert text.count("91.23 [90.12, 92.34]") == 5 and text.count("43.21 [40.00") == 1
     table = pd.read_csv(paths[2])
     ran = table.dropna(subset="our_value")
     assert sorted(ran["our_domain"]) == sorted(RECORDS)

@@ -163,7 +163,7 @@ def test_an_environment_is_made_once_and_reused_until_the_lists_change(copy):
     made = ["-m venv --clear ROOT/.venv", f"pip torch=={TORCH}+cpu", PACKAGE, WORKFLOW]
     assert stub.run() == made, stub.done.stderr
     assert stub.run("--only", "03") == [f"{WORKFLOW} --only 03"]
-    assert stub.run("test", "-k", "x") == [f"{PACKAGE}[dev]", "-m pytest -q -n 2 -k x"]
+    assert stub.run("test", "-k", "x") == [f"{PACKAGE}[dev,formats]", "-m pytest -q -n 2 -k x"]
     assert stub.run() == [WORKFLOW]
     (copy / "constraints.txt").write_text((copy / "constraints.txt").read_text() + "# newer\n")
     assert stub.run() == [PACKAGE, WORKFLOW]

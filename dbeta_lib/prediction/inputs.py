@@ -1,0 +1,188 @@
+"""From a file, a folder or an array to a recording that a model can be asked about.
+
+Nothing here loads a model: whatever is wrong with the input is said at once.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dbeta_lib.data import folder, formats, quality
+from dbeta_lib.data.signals import MIN_SECONDS, SECONDS, Rejected
+from dbeta_lib.data.wfdb_read import MAX_SECONDS, Recording
+from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.leads import LEADS, canonical, derive_limb_leads, lead_index
+from dbeta_lib.progress import tqdm
+
+_FROM_I_AND_II = ("III", "aVR", "aVL", "aVF")
+_UNIT = "correct its unit or gain; of CSV and NumPy say it: --units uV"
+REMEDIES = {  # what helps, by the reason of `Rejected`
+    "wrong sampling rate": "correct it, or give Hz where the file says none: --rate 500",
+    "wrong shape": "arrays are [leads, samples]; name their leads: --leads I,II,V2",
+    "unknown lead name": "name the leads I II III aVR aVL aVF V1 to V6",
+    "unknown unit": _UNIT,
+    "beyond 32.767 mV": _UNIT,
+    "amplitude implausible": _UNIT,
+    "too short": "record at least 1 s, better 10",
+    "all leads bad": "nothing was recorded in it",
+    formats.NO_RECORDING: "name an ECG",
+    "file missing": "copy the file there",
+    "path refused": "name the file itself; links are not followed",
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """One recording to be asked about.
+
+    name: as it is shown. kind: its format. recording: all of it, with limb leads that I and II
+    imply; derived: which those are. findings: what `data.quality` noticed.
+    """
+
+    name: str
+    kind: str
+    recording: Recording
+    derived: tuple[str, ...] = ()
+    findings: tuple[quality.Finding, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return self.recording.samples.shape[1] / self.recording.sampling_rate
+
+    def facts(self) -> list[tuple[str, str]]:
+        """(what, value): format, rate, length, leads."""
+        mask = self.recording.lead_mask.copy()
+        mask[[lead_index(name) for name in self.derived]] = False
+        there = [name for name, present in zip(LEADS, mask) if present]
+        leads = "12" if len(there) == len(LEADS) else " ".join(there)
+        if self.derived:
+            leads += f"; {' '.join(self.derived)} computed from I and II"
+        length = f"{self.seconds:.1f} s"
+        if self.seconds > SECONDS * 1.001:
+            length += f", of which the first {SECONDS} s are read"
+        return [
+            ("format", self.kind),
+            ("rate", f"{self.recording.sampling_rate:g} Hz"),
+            ("length", length),
+            ("leads", leads),
+        ]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file of a folder that cannot be used; `says` is a sentence that names it."""
+
+    name: str
+    says: str
+
+
+def from_file(
+    path: Path | str, sampling_rate: float | None = None, leads: Sequence[str] | None = None,
+    units: str = "mV",
+) -> Given:  # fmt: skip
+    """One file, its format told by its suffix. Raises UsageError, DBetaError as `predict`."""
+    path = Path(path)
+    if path.suffix.lower() in (".dat", ".mat") and path.with_suffix(".hea").is_file():
+        path = path.with_suffix(".hea")
+    if not path.exists() and path.with_name(path.name + ".hea").is_file():
+        path = path.with_name(path.name + ".hea")  # a WFDB record by its bare name
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a recording in it, or use predict_folder")
+    if not path.is_file():
+        raise UsageError(f"{path} is not there; name a recording, or a folder of them")
+    options = {"sampling_rate": sampling_rate, "leads": leads, "units": units}
+    try:
+        return _given(path.name, _kind(path), formats.read_recording(path, **options))
+    except Rejected as reason:
+        raise DBetaError(refusal(path.name, reason).says) from reason
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower().strip(".")
+    return {"hea": "WFDB", "npy": "NumPy", "dcm": "DICOM", "": "DICOM"}.get(suffix, suffix.upper())
+
+
+def from_array(
+    ecg: np.ndarray, sampling_rate: float | None = None, leads: Sequence[str] | None = None,
+    units: str = "mV", name: str = "array",
+) -> Given:  # fmt: skip
+    """An array `[leads, T]` or `[T, leads]` of numbers in `units`; NaN are gaps.
+
+    leads: names of its rows, the twelve in the order of LEADS by default.
+    Raises UsageError for another shape, no rate, or an unknown unit or lead.
+    """
+    values, scale = np.asarray(ecg), formats.to_mv(units)
+    names = [canonical(lead) for lead in leads or LEADS]
+    if sampling_rate is None or not 1 <= sampling_rate <= 100_000:
+        raise UsageError(f"sampling_rate={sampling_rate}: an array needs its rate in Hz")
+    if len(set(names)) != len(names):
+        raise UsageError(f"leads={','.join(names)}: a lead is named twice")
+    fits = values.dtype.kind in "iuf" and values.ndim == 2 and len(names) in values.shape
+    if not fits or not 0 < values.size <= len(names) * MAX_SECONDS * sampling_rate:
+        raise UsageError(
+            f"an array of {values.dtype} {list(values.shape)} is no ECG of {len(names)} leads; "
+            "give [leads, samples] of an hour at most, and name fewer leads by leads=[...]"
+        )
+    rows = (values if values.shape[0] == len(names) else values.T).astype(np.float64) * scale
+    samples, mask = np.full((len(LEADS), rows.shape[1]), np.nan), np.zeros(len(LEADS), dtype=bool)
+    places = [lead_index(lead) for lead in names]
+    samples[places], mask[places] = np.where(np.isfinite(rows), rows, np.nan), True
+    try:
+        return _given(name, "array", Recording(samples, mask, float(sampling_rate)))
+    except Rejected as reason:
+        raise DBetaError(refusal(name, reason).says) from reason
+
+
+def from_folder(
+    path: Path, sampling_rate: float | None, leads: Sequence[str] | None, units: str, limit: int
+) -> Iterator[Given | Unread]:
+    """Each recording below a folder, read one at a time. Raises UsageError where there is none."""
+    if limit < 1:
+        raise UsageError(f"limit={limit}: give 1 or more")
+    options = folder.file_options(sampling_rate or 0, ",".join(leads or ()), units)
+    files, refused = folder.find_recordings(path, folder.table_path(path))
+    unread = [Unread(name, f"{detail}; {REMEDIES[reason]}") for name, reason, detail in refused]
+    return _each(path, options, files[:limit], unread)
+
+
+def _each(
+    path: Path, options: dict, files: list[str], unread: list[Unread]
+) -> Iterator[Given | Unread]:
+    yield from unread
+    for file in tqdm(files, desc="ECGs", delay=2, leave=False):
+        try:
+            yield _given(file, _kind(Path(file)), folder.read(str(path), options, file))
+        except Rejected as reason:
+            yield refusal(file, reason)
+
+
+def refusal(name: str, reason: Rejected) -> Unread:
+    """A sentence as `"a.edf ends within its header; export it again"`, the name in it once."""
+    detail = reason.detail or reason.reason
+    if Path(name).stem not in detail:
+        detail = f"{name}: {detail}"
+    return Unread(name, f"{detail}; {REMEDIES.get(reason.reason, 'export it again')}")
+
+
+def _given(name: str, kind: str, recording: Recording) -> Given:
+    """The recording with the leads that others imply. Raises Rejected for less than a second."""
+    length = recording.samples.shape[1] / recording.sampling_rate
+    if length < MIN_SECONDS:
+        raise Rejected("too short", f"{name} has {length:.2f} s")
+    findings = quality.examine(recording.samples, recording.lead_mask, recording.sampling_rate)
+    whole, derived = _with_limb_leads(recording)
+    return Given(name, kind, whole, derived, tuple(findings))
+
+
+def _with_limb_leads(recording: Recording) -> tuple[Recording, tuple[str, ...]]:
+    """Where I and II are there and the other limb leads are not: with these computed."""
+    mask = recording.lead_mask.copy()
+    places = [lead_index(name) for name in _FROM_I_AND_II]
+    if not mask[:2].all() or mask[places].any():
+        return recording, ()
+    mask[places] = True
+    samples = derive_limb_leads(recording.ecg)
+    return dataclasses.replace(recording, samples=samples, lead_mask=mask), _FROM_I_AND_II
