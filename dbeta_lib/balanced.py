@@ -21,20 +21,22 @@ import numpy as np
 from dbeta_lib.embedders import Embedder, TfidfEmbedder, embed_reports
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.files import atomic_write, sha256_bytes
-from dbeta_lib.n3s import reports_fingerprint
-from dbeta_lib.sinkhorn import balanced_log_weights
+from dbeta_lib.n3s import positions, reports_fingerprint
+from dbeta_lib.sinkhorn import GROUP, balanced_law, group_masses
 
 FORMAT = 1
 DEFAULT_TAU = 0.1
-_BLOCK_BYTES = 128 << 20  # float64 chances held at once
 
 
 class BalancedNegatives:
-    """Draws from the balanced law; keeps one vector and one number per report, not the plan.
+    """Draws from the balanced law; keeps a vector and R / 512 numbers per report, not the plan.
 
     vectors: float32 `[R, d]` unit rows. log_weights: float64 `[R]`. report_ids: int64 `[R]`,
     ascending. counts: int64 `[R]`, records with each report. embedder: the embedder's description.
-    fingerprint: of ids, texts and counts. Memory: 4 R d bytes, and 128 MiB while drawing.
+    fingerprint: of ids, texts and counts. masses: float32 `[R, ceil(R / group)]`, how the plan's
+    row falls on each `group` reports that follow; computed where not given. A draw first picks one
+    of these groups, then looks at its reports only: R / group + group * d operations, exact.
+    Memory: 4 R (d + R / group) bytes.
 
     >>> texts = ["sinus rhythm", "sinus rhythm normal ecg", "atrial fibrillation", "paced"]
     >>> balanced = BalancedNegatives.build(texts, np.ones(4), TfidfEmbedder())
@@ -51,6 +53,8 @@ class BalancedNegatives:
         tau: float,
         embedder: dict[str, Any],
         fingerprint: str,
+        masses: np.ndarray | None = None,
+        group: int = GROUP,
     ):
         self.vectors = np.asarray(vectors, dtype=np.float32)
         self.log_weights = np.asarray(log_weights, dtype=np.float64)
@@ -59,6 +63,10 @@ class BalancedNegatives:
         self.tau = float(tau)
         self.embedder = embedder
         self.fingerprint = fingerprint
+        self.group = int(group)
+        if masses is None:
+            masses = group_masses(self.vectors, self.log_weights, self.tau, self.group)
+        self.masses = np.asarray(masses, dtype=np.float32)
 
     @classmethod
     def build(
@@ -73,17 +81,17 @@ class BalancedNegatives:
         """Embed distinct texts and find their law.
 
         counts: records with each text, at least 1. report_ids: ascending ids of the texts, 0..R-1
-        by default. solve: `tolerance`, `rounds`, `block`, `device`, `dense`, `progress` of
-        `sinkhorn.balanced_log_weights`, whose errors this raises.
+        by default. solve: `tolerance`, `rounds`, `group`, `device`, `dense`, `progress` of
+        `sinkhorn.balanced_law`, whose errors this raises.
         """
         ids = np.arange(len(texts)) if report_ids is None else np.asarray(report_ids)
         counts = np.asarray(counts, dtype=np.int64)
         if not len(ids) == len(texts) == len(counts) or (np.diff(ids) <= 0).any():
             raise DBetaError("report ids must be ascending, with one text and one count for each")
         vectors = embed_reports(texts, embedder)
-        weights = balanced_log_weights(vectors, counts / counts.sum(), tau, **solve)
-        fingerprint = counted_fingerprint(ids, texts, counts)
-        return cls(vectors, weights, ids, counts, tau, embedder.describe(), fingerprint)
+        weights, masses = balanced_law(vectors, counts / counts.sum(), tau, **solve)
+        known = embedder.describe(), counted_fingerprint(ids, texts, counts)
+        return cls(vectors, weights, ids, counts, tau, *known, masses, solve.get("group", GROUP))
 
     def describe(self) -> dict[str, Any]:
         """Kind, tau, embedder and the fingerprint of reports and counts."""
@@ -92,47 +100,40 @@ class BalancedNegatives:
 
     def law(self, report_ids: np.ndarray) -> np.ndarray:
         """Chance of each report as the negative of each one asked for, float64 `[n, R]`."""
-        chances = self._chances(self._rows(report_ids))
+        chances = self._chances(positions(self.report_ids, report_ids), 0, len(self.report_ids))
         return chances / chances.sum(axis=1, keepdims=True)
 
     def sample(self, report_ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """One negative report id for each, int64 `[n]`, never the same; takes n uniform numbers."""
-        rows = self._rows(report_ids)
+        """One negative report id for each, int64 `[n]`, never the same; takes n uniform numbers.
+
+        A number in 0..1 lies in the stretch of one group, and where it lies there picks the report.
+        """
+        rows = positions(self.report_ids, report_ids)
         level, drawn = rng.random(len(rows)), np.empty(len(rows), dtype=np.int64)
-        step = max(1, _BLOCK_BYTES // (8 * len(self.report_ids)))
-        for start in range(0, len(rows), step):
-            part = slice(start, start + step)
-            sums = np.cumsum(self._chances(rows[part]), axis=1)
-            wanted = level[part, None] * sums[:, -1:]  # below the last sum, even when rounded
-            drawn[part] = (sums <= wanted).sum(axis=1)
+        groups, within = _at(self.masses[rows].astype(np.float64), level)
+        for number in np.unique(groups):
+            asked = groups == number
+            start = number * self.group
+            stop = min(start + self.group, len(self.report_ids))
+            drawn[asked] = start + _at(self._chances(rows[asked], start, stop), within[asked])[0]
         return self.report_ids[drawn]
 
-    def _chances(self, rows: np.ndarray) -> np.ndarray:
-        """Chances up to a factor for each row, float64 `[n, R]`, the largest 1."""
-        logs = (self.vectors[rows] @ self.vectors.T).astype(np.float64)
+    def _chances(self, rows: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """Chances of the reports from start to stop, up to a factor for each row, `[n, ...]`."""
+        logs = (self.vectors[rows] @ self.vectors[start:stop].T).astype(np.float64)
         logs *= -1 / self.tau
-        logs += self.log_weights
-        logs[np.arange(len(rows)), rows] = -np.inf
+        logs += self.log_weights[start:stop]
+        own = np.flatnonzero((rows >= start) & (rows < stop))
+        logs[own, rows[own] - start] = -np.inf
         logs -= logs.max(axis=1, keepdims=True)
         return np.exp(logs, out=logs)
 
-    def _rows(self, report_ids: np.ndarray) -> np.ndarray:
-        wanted = np.asarray(report_ids, dtype=np.int64)
-        rows = np.searchsorted(self.report_ids, wanted).clip(max=len(self.report_ids) - 1)
-        missing = wanted[self.report_ids[rows] != wanted]
-        if len(missing):
-            raise DBetaError(
-                f"report {missing[0]} is not among the balanced negatives; build them anew"
-            )
-        return rows
-
     def save(self, path: Path | str) -> None:
         """One .npz without pickle, whole or not at all; the same law gives the same bytes."""
-        known = {"tau": self.tau, "embedder": self.embedder, "fingerprint": self.fingerprint}
+        known = {name: getattr(self, name) for name in ("tau", "embedder", "fingerprint", "group")}
         described = json.dumps({"format": FORMAT, **known}, sort_keys=True)
-        arrays = {
-            name: getattr(self, name) for name in ("vectors", "log_weights", "report_ids", "counts")
-        }
+        names = ("vectors", "log_weights", "report_ids", "counts", "masses")
+        arrays = {name: getattr(self, name) for name in names}
         with atomic_write(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, described=np.array(described), **arrays)
 
@@ -152,6 +153,19 @@ class BalancedNegatives:
             raise DBetaError(
                 f"{path} holds no balanced negatives ({error}); delete it and build them again"
             ) from error
+
+
+def _at(chances: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """In which of the chances `[n, m]`, laid end to end, each level in 0..1 lies, and where in it.
+
+    Both `[n]`: the index, never one of no chance, and the place in 0..1, below 1.
+    """
+    sums = np.cumsum(chances, axis=1)
+    wanted = level * sums[:, -1]  # below the last sum, even when rounded
+    index = (sums <= wanted[:, None]).sum(axis=1)
+    here = np.arange(len(chances))
+    within = (wanted - (sums[here, index] - chances[here, index])) / chances[here, index]
+    return index, within.clip(0, np.nextafter(1, 0))
 
 
 def counted_fingerprint(report_ids: np.ndarray, texts: Sequence[str], counts: np.ndarray) -> str:
@@ -187,7 +201,7 @@ def ensure_balanced(
     rows: int, the training split by default. path: `<store>.balanced.train.npz` beside the store by
     default (other rows have their digest in place of "train"). embedder, tau: where None, any that
     the law there was made with; a new one is made with TF-IDF and tau = 0.1 then. `say` gets one
-    sentence about what was done. Raises DBetaError as `sinkhorn.balanced_log_weights` does.
+    sentence about what was done. Raises DBetaError as `sinkhorn.balanced_law` does.
     """
     path = Path(path or _default_path(store, rows))
     ids, texts, counts = counted_reports(store, store.rows("train") if rows is None else rows)

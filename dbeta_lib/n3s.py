@@ -108,22 +108,12 @@ class NegativeTable:
 
     def sample(self, report_ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One of each report's k farthest, uniformly; int64 `[n]`."""
-        rows = self._rows(report_ids)
+        rows = positions(self.report_ids, report_ids)
         return self.report_ids[self.table[rows, rng.integers(0, self.k, size=len(rows))]]
 
     def candidates(self, report_id: int) -> np.ndarray:
         """The k report ids that may stand against `report_id`, farthest first."""
-        return self.report_ids[self.table[self._rows(np.array([report_id]))[0]]]
-
-    def _rows(self, report_ids: np.ndarray) -> np.ndarray:
-        wanted = np.asarray(report_ids, dtype=np.int64)
-        rows = np.searchsorted(self.report_ids, wanted).clip(max=len(self.report_ids) - 1)
-        missing = wanted[self.report_ids[rows] != wanted]
-        if len(missing):
-            raise DBetaError(
-                f"report {missing[0]} is not in the table of negatives; build it from these rows"
-            )
-        return rows
+        return self.report_ids[self.table[positions(self.report_ids, [report_id])[0]]]
 
     def save(self, path: Path | str) -> None:
         """One .npz without pickle, whole or not at all; the same table gives the same bytes."""
@@ -152,6 +142,16 @@ class NegativeTable:
         if described.get("format") != FORMAT:
             raise DBetaError(f"{path} has another format; delete it and build it again")
         return cls(table, ids, described["embedder"], described["fingerprint"])
+
+
+def positions(known: np.ndarray, report_ids: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Where each report id stands in the ascending `known`, int64 `[n]`; DBetaError if nowhere."""
+    wanted = np.asarray(report_ids, dtype=np.int64)
+    rows = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+    missing = wanted[known[rows] != wanted]
+    if len(missing):
+        raise DBetaError(f"report {missing[0]} has no negatives; build them from these rows")
+    return rows
 
 
 class RandomNegatives:

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dbeta_lib import DBetaConfig, n3s
+from dbeta_lib import DBetaConfig, n3s, sinkhorn
 from dbeta_lib.balanced import BalancedNegatives, counted_reports, ensure_balanced
 from dbeta_lib.embedders import TfidfEmbedder, embed_reports
 from dbeta_lib.errors import DBetaError, UsageError
@@ -21,7 +22,7 @@ from dbeta_lib.negative_laws import (
     negative_statistics,
 )
 from dbeta_lib.seeds import rng
-from dbeta_lib.sinkhorn import balanced_log_weights
+from dbeta_lib.sinkhorn import balanced_law
 from dbeta_lib.training.start import negatives_for
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "ptb-xl"
@@ -74,8 +75,9 @@ def plan_by_alternating(vectors, shares, tau, rounds=5000):
     return left[:, None] * kernel * right
 
 
-def test_both_marginals_are_the_reports_own_shares_by_a_slow_loop():
-    law, counts = make_law(tolerance=1e-4), make_counts(40)
+@pytest.mark.parametrize("dense", [0, 40])
+def test_both_marginals_are_the_reports_own_shares_by_a_slow_loop(dense):
+    law, counts = make_law(tolerance=1e-4, dense=dense, group=9), make_counts(40)
     shares = counts / counts.sum()
     chances = law.law(law.report_ids)
     for j, share in enumerate(shares):
@@ -93,7 +95,7 @@ def test_the_plan_agrees_with_an_independent_sinkhorn(tau):
     shares = counts / counts.sum()
     law = BalancedNegatives(
         vectors,
-        balanced_log_weights(vectors, shares, tau, tolerance=2e-5),
+        balanced_law(vectors, shares, tau, tolerance=2e-5)[0],
         *(np.arange(50), counts, tau, {}, ""),
     )
     plan = shares[:, None] * law.law(np.arange(50))
@@ -109,7 +111,7 @@ def test_marginals_hold_whatever_the_shares_and_the_kernel(total, tau, seed):
     if counts.max() > 0.48 * counts.sum():
         return
     shares = counts / counts.sum()
-    log_weights = balanced_log_weights(vectors, shares, tau, tolerance=1e-3)
+    log_weights, _ = balanced_law(vectors, shares, tau, tolerance=1e-3)
     law = BalancedNegatives(vectors, log_weights, np.arange(total), counts, tau, {}, "")
     assert np.isfinite(log_weights).all()
     assert np.allclose(shares @ law.law(np.arange(total)), shares, rtol=2e-3)
@@ -119,7 +121,7 @@ def test_marginals_hold_whatever_the_shares_and_the_kernel(total, tau, seed):
 def test_marginals_hold_at_the_sharpest_kernels(tau):
     vectors, counts = make_vectors(200, d=16), make_counts(200)
     shares = counts / counts.sum()
-    log_weights = balanced_log_weights(vectors, shares, tau)
+    log_weights, _ = balanced_law(vectors, shares, tau)
     law = BalancedNegatives(vectors, log_weights, np.arange(200), counts, tau, {}, "")
     assert np.allclose(shares @ law.law(np.arange(200)), shares, rtol=1e-3)
 
@@ -128,7 +130,7 @@ def test_opposite_reports_and_reports_without_a_word_overflow_nowhere():
     # Two opposite clusters: at tau = 0.02 the kernel spans exp(50) to exp(-50).
     vectors = np.array([[1, 0], [-1, 0], [1, 0], [-1, 0], [0, 0], [0, 1]], np.float32)
     shares = np.array([0.25, 0.15, 0.2, 0.15, 0.15, 0.1])
-    log_weights = balanced_log_weights(vectors, shares, 0.02)
+    log_weights, _ = balanced_law(vectors, shares, 0.02)
     law = BalancedNegatives(vectors, log_weights, np.arange(6), shares * 20, 0.02, {}, "")
     assert np.allclose(shares @ law.law(np.arange(6)), shares, rtol=1e-3)
 
@@ -136,26 +138,23 @@ def test_opposite_reports_and_reports_without_a_word_overflow_nowhere():
 def test_a_report_with_nearly_half_of_the_records_still_has_a_law():
     vectors, shares = make_vectors(30), np.full(30, 0.51 / 29)
     shares[4] = 0.49
-    law = balanced_log_weights(vectors, shares, 0.1, tolerance=1e-3)
+    law, _ = balanced_law(vectors, shares, 0.1, tolerance=1e-3)
     law = BalancedNegatives(vectors, law, np.arange(30), np.ones(30), 0.1, {}, "")
     assert np.allclose(shares @ law.law(np.arange(30)), shares, rtol=2e-3)
 
 
-@pytest.mark.parametrize("block", [1, 17, None])
-def test_recomputing_the_cosines_block_by_block_gives_the_same_law(block):
+@pytest.mark.parametrize("group", [1, 17, 512])
+def test_recomputing_the_cosines_in_every_round_gives_the_same_law(group):
     vectors, counts = make_vectors(150), make_counts(150)
     shares = counts / counts.sum()
     few = {"tolerance": 2e-5, "rounds": 40}  # plain rounds would need 118
-    kept = balanced_log_weights(vectors, shares, **few)
-    again = balanced_log_weights(vectors, shares, block=block, dense=0, **few)
+    kept, _ = balanced_law(vectors, shares, **few)
+    again, _ = balanced_law(vectors, shares, group=group, dense=0, **few)
     assert np.allclose(kept, again, atol=1e-4)
 
 
-def test_above_the_limit_no_more_than_a_block_of_cosines_is_held(monkeypatch):
-    import torch
-
-    made = []
-    product = torch.Tensor.__matmul__
+def test_above_the_limit_no_more_than_a_tile_of_cosines_is_held(monkeypatch):
+    made, product = [], torch.Tensor.__matmul__
 
     def watched(left, right):
         out = product(left, right)
@@ -163,12 +162,94 @@ def test_above_the_limit_no_more_than_a_block_of_cosines_is_held(monkeypatch):
         return out
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", watched)
+    monkeypatch.setattr(sinkhorn, "_TILE", {"cpu": 10 * 30})
+    half = [(10, 10 * min(3, 9 - i)) for first in range(9) for i in range(first, 9, 3)]
     shares = np.full(90, 1 / 90)
-    balanced_log_weights(make_vectors(90), shares, block=20, dense=89)
-    assert max(made) == (20, 90) and len(made) > 5  # five blocks a round, in each round
+    balanced_law(make_vectors(90), shares, group=10, dense=90)
+    assert made == half  # each pair once, and in the first round only
     made.clear()
-    balanced_log_weights(make_vectors(90), shares, block=20, dense=90)
-    assert len(made) == 5
+    monkeypatch.setattr(sinkhorn, "_from_a_sample", lambda *given: given[-1])
+    balanced_law(make_vectors(90), shares, group=10, dense=89)
+    assert len(made) > 2 * len(half) and made == half * (len(made) // len(half))
+
+
+def rounds_of(monkeypatch, *given, **solve):
+    """The law, and how many rounds over the pairs of all reports it took."""
+    taken, masses = [], sinkhorn._Plan.masses
+    monkeypatch.setattr(
+        sinkhorn._Plan, "masses", lambda self, *a: taken.append(self.total) or masses(self, *a)
+    )
+    law, _ = balanced_law(*given, **solve)
+    return law, taken.count(len(given[0]))
+
+
+def test_a_sample_gives_first_weights_that_save_rounds_and_change_no_law(monkeypatch):
+    vectors, counts = make_vectors(1200, d=20), make_counts(1200)
+    shares = counts / counts.sum()
+    with monkeypatch.context() as patch:
+        plain, many = rounds_of(patch, vectors, shares, 0.1, 2e-5)
+    with monkeypatch.context() as patch:
+        patch.setattr(sinkhorn, "SAMPLE", 400)
+        again, few = rounds_of(patch, vectors, shares, 0.1, 2e-5, dense=500)
+    assert np.allclose(plain, again, atol=1e-4) and few < many
+
+
+def test_a_sample_without_a_law_is_done_without(monkeypatch):
+    shares = np.full(40, 0.51 / 39)
+    shares[7] = 0.49
+    monkeypatch.setattr(sinkhorn, "SAMPLE", 2)  # 7 for certain, and one other
+    whole, _ = balanced_law(make_vectors(40), shares, 0.1, 1e-3)
+    again, _ = balanced_law(make_vectors(40), shares, 0.1, 1e-3, dense=0)
+    assert np.allclose(whole, again, atol=2e-3)
+
+
+@given(st.integers(2, 80), st.integers(0, 2**31), st.data())
+@settings(max_examples=40, deadline=None)
+def test_chances_to_be_sampled_follow_the_shares_up_to_certainty(total, seed, data):
+    shares = np.random.default_rng(seed).random(total) ** 4 + 1e-9
+    shares /= shares.sum()
+    size = data.draw(st.integers(1, max(1, total // 2)))
+    chances = sinkhorn._inclusion(shares, size)
+    assert chances.sum() == pytest.approx(size) and (chances <= 1).all()
+    free = chances < 1
+    ratio = chances[free] / shares[free]
+    assert np.allclose(ratio, ratio[:1]) and (shares[~free] >= shares[free].max() - 1e-12).all()
+
+
+@pytest.mark.parametrize("group", [1, 7, 512])
+def test_a_draw_by_groups_is_the_draw_from_the_whole_law(group):
+    law, n = make_law(50, group=group), 4000
+    own = np.random.default_rng(0).integers(0, 50, n)
+    level = np.random.default_rng(1).random(n)
+    whole = np.cumsum(law.law(own), axis=1)
+    expected = (whole <= level[:, None] * whole[:, -1:]).sum(axis=1)
+    drawn = law.sample(own, np.random.default_rng(1))
+    # An end of a stretch may lie a rounding away: then the next report is drawn.
+    assert (drawn == expected).mean() > 0.999
+    assert np.allclose(law.masses.sum(axis=1), law.counts / law.counts.sum(), rtol=1e-4)
+
+
+def test_a_draw_looks_at_the_reports_of_one_group_only(monkeypatch):
+    law, seen = make_law(60, group=8), []
+    chances = BalancedNegatives._chances
+    monkeypatch.setattr(
+        BalancedNegatives, "_chances",
+        lambda self, rows, *part: seen.append((len(rows), *part)) or chances(self, rows, *part),
+    )  # fmt: skip
+    law.sample(law.report_ids.repeat(20), rng(0))
+    assert sum(rows for rows, _, _ in seen) == 1200
+    assert all(start % 8 == 0 and stop == min(start + 8, 60) for _, start, stop in seen)
+
+
+def test_masses_are_found_again_where_a_file_has_none():
+    law = make_law(40, group=16)
+    known = law.vectors, law.log_weights, law.report_ids, law.counts, law.tau, {}, ""
+    again = BalancedNegatives(*known, group=16)
+    assert np.allclose(again.masses, law.masses, rtol=1e-5)
+    chances = law.law(law.report_ids)
+    plan = (law.counts / law.counts.sum())[:, None] * chances
+    slow = [[row[start : start + 16].sum() for start in (0, 16, 32)] for row in plan]
+    assert np.allclose(law.masses, slow, rtol=2e-4, atol=1e-12)
 
 
 def test_draws_follow_the_law_and_are_seeded():
@@ -208,7 +289,7 @@ def test_ids_need_not_be_without_gaps_and_unknown_ones_are_refused():
     drawn = law.sample(ids.repeat(100), rng(0))
     assert np.isin(drawn, ids).all() and len(set(drawn)) == 9
     for missing in (4, 90):
-        with pytest.raises(DBetaError, match=f"report {missing} is not among the balanced"):
+        with pytest.raises(DBetaError, match=f"report {missing} has no negatives"):
             law.sample(np.array([2, missing]), rng(0))
 
 
