@@ -17,6 +17,8 @@ reports then gives the first weights, which saves about half of the rounds: log 
 follows from that of the sampled ones by one sum over them. The law itself is exact on both ways.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -45,6 +47,7 @@ def balanced_law(
     device: str = "cpu",
     dense: int = DENSE,
     progress: bool = False,
+    each_round: Callable[[int, float], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """log w `[R]` float64, such that w_i K_ij w_j has both marginals `shares`; and its masses.
 
@@ -54,6 +57,7 @@ def balanced_law(
     normalised, and the columns to a factor exp(2 e); rounds end at 2 e <= tolerance
     (e with the rounding of float32).
     rounds: at most so many. dense: reports up to which the cosines are kept between rounds.
+    each_round: is told the number of a round over all pairs and the relative error it found.
     Masses: float32 `[R, ceil(R / group)]`, the plan summed over each `group` reports that follow.
     Raises DBetaError where no such law exists (a report with half of all records or more, fewer
     than two reports) or it was not reached; UsageError for an impossible tau or tolerance.
@@ -71,6 +75,8 @@ def balanced_law(
             residual = target - np.log(masses.sum(1, dtype=torch.float64).cpu().numpy())
         rounding = _ROUNDING * (np.abs(log_weights).max() + 1 / tau)
         error = 2 * (np.abs(residual).max() + rounding)
+        if each_round:
+            each_round(number + 1, float(error))
         if error <= tolerance:
             return log_weights, masses.float().cpu().numpy()
         log_weights = mixing.next(log_weights, residual / 2)

@@ -173,25 +173,25 @@ def test_above_the_limit_no_more_than_a_tile_of_cosines_is_held(monkeypatch):
     assert len(made) > 2 * len(half) and made == half * (len(made) // len(half))
 
 
-def rounds_of(monkeypatch, *given, **solve):
-    """The law, and how many rounds over the pairs of all reports it took."""
-    taken, masses = [], sinkhorn._Plan.masses
-    monkeypatch.setattr(
-        sinkhorn._Plan, "masses", lambda self, *a: taken.append(self.total) or masses(self, *a)
-    )
-    law, _ = balanced_law(*given, **solve)
-    return law, taken.count(len(given[0]))
-
-
 def test_a_sample_gives_first_weights_that_save_rounds_and_change_no_law(monkeypatch):
     vectors, counts = make_vectors(1200, d=20), make_counts(1200)
     shares = counts / counts.sum()
-    with monkeypatch.context() as patch:
-        plain, many = rounds_of(patch, vectors, shares, 0.1, 2e-5)
-    with monkeypatch.context() as patch:
-        patch.setattr(sinkhorn, "SAMPLE", 400)
-        again, few = rounds_of(patch, vectors, shares, 0.1, 2e-5, dense=500)
-    assert np.allclose(plain, again, atol=1e-4) and few < many
+    monkeypatch.setattr(sinkhorn, "SAMPLE", 400)
+    told = {500: [], 1200: []}
+    whole, again = (
+        balanced_law(
+            vectors,
+            shares,
+            0.1,
+            2e-5,
+            dense=dense,
+            each_round=lambda *r, d=dense: told[d].append(r),
+        )[0]
+        for dense in (1200, 500)
+    )
+    assert np.allclose(whole, again, atol=1e-4) and len(told[500]) < len(told[1200])
+    assert [number for number, _ in told[500]] == list(range(1, len(told[500]) + 1))
+    assert told[500][-1][1] <= 2e-5 < told[500][-2][1]
 
 
 def test_a_sample_without_a_law_is_done_without(monkeypatch):

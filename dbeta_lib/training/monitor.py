@@ -1,10 +1,11 @@
 """What is measured while a model trains, always on the same validation records.
 
-The ETM accuracy on training batches depends on how easy the negatives are, so it is also taken on
-one fixed set: each record's own text against a random other text, and against a far one. And a
-matching head can be right without looking at the ECG, since far negatives are unusual texts. The
-control gives it the same texts and labels with the ECGs of other patients: what then is still above
-one half was read from the text.
+The ETM accuracy on training batches depends on how easy the run's negatives are, and so do the
+validation losses, whose wrong texts are drawn as the run draws its own. Accuracy is therefore taken
+on one fixed set, the same for every run of a seed: each record's own text against a random other
+text, and against one of the 64 farthest. And a matching head can be right without looking at the
+ECG, since far negatives are unusual texts. The control gives it the same texts and labels with the
+ECGs of other patients: what then is still above one half was read from the text.
 """
 
 from collections.abc import Callable
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from dbeta_lib.balanced import BalancedNegatives, counted_reports
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.errors import DBetaError
+from dbeta_lib.mined_tables import RIVALS
 from dbeta_lib.model import DBeta
-from dbeta_lib.n3s import NegativeTable, RandomNegatives, TfidfEmbedder
+from dbeta_lib.n3s import Negatives, NegativeTable, RandomNegatives, TfidfEmbedder
 from dbeta_lib.seeds import rng
 from dbeta_lib.training.batches import BatchMaker
 
@@ -30,8 +33,9 @@ class Monitor:
     """Validation losses and the fixed matching set.
 
     rows: validation rows of the store; at most `records` of them, drawn from `seed`, are used.
-    Far texts are the TF-IDF-farthest among their own reports, whatever negatives the run trains
-    with. Raises DBetaError when the rows hold fewer than two distinct reports.
+    Far texts are the TF-IDF-farthest among their own reports. Neither they nor the random ones
+    depend on the negatives that the run trains with. Raises DBetaError when the rows hold fewer
+    than two distinct reports.
     """
 
     def __init__(
@@ -50,8 +54,7 @@ class Monitor:
         far = NegativeTable.build(frame["text"].iloc[first].tolist(), TfidfEmbedder(), 64, ids)
         other = RandomNegatives(own, exclude_equal=True)
         self.maker = BatchMaker(
-            store, rows, tokenizer, config,
-            RandomNegatives(own) if config.objective.negatives == "random" else far,
+            store, rows, tokenizer, config, _as_in_training(config, store, rows, far),
             batch_size=min(batch_size, len(rows)), seed=seed, purpose="validation",
         )  # fmt: skip
         self.texts = {"own": own, "random": other.sample(own, draw), "far": far.sample(own, draw)}
@@ -119,6 +122,28 @@ class Monitor:
         )
         width = int(max(tokens.lengths(text).max(), tokens.lengths(mask).max()))
         return tokens.padded(text, width)[0], tokens.padded(mask, width)[1]
+
+
+def _as_in_training(
+    config: DBetaConfig, store: Any, rows: np.ndarray, far: NegativeTable
+) -> Negatives:
+    """What the validation losses' wrong texts are drawn from: the run's way, of these reports.
+
+    Where one report stands in half of the records or more, balanced negatives do not exist; then a
+    random other one.
+    """
+    objective, own = config.objective, store.records["report_id"].to_numpy()[rows]
+    if objective.negatives == "random":
+        return RandomNegatives(own)
+    ids, texts, counts = counted_reports(store, rows)
+    if objective.negatives in RIVALS:
+        return RIVALS[objective.negatives](texts, TfidfEmbedder(), report_ids=ids)
+    if objective.negatives != "balanced":
+        return far
+    if 2 * counts.max() >= counts.sum():
+        return RandomNegatives(own, exclude_equal=True)
+    tau = objective.negatives_tau
+    return BalancedNegatives.build(texts, counts, TfidfEmbedder(), tau, ids)
 
 
 def other_patients(patients: np.ndarray, rng: np.random.Generator) -> np.ndarray:

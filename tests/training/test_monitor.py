@@ -96,8 +96,11 @@ def test_the_leak_is_measured_where_a_run_has_it(monitor, store, tokenizer, conf
     assert "val_etm_leak" not in monitor.measure(Counts(None))
 
 
-def test_the_set_is_fixed_and_its_texts_are_what_they_are_called(monitor, store, tokenizer, config):
-    again = Monitor(config(), store, tokenizer, store.rows("val"), batch_size=5)
+@pytest.mark.parametrize("way", ["random", "n3s", "released", "balanced", "middle_band"])
+def test_the_set_is_the_same_whatever_a_run_trains_with_and_its_texts_are_what_they_are_called(
+    monitor, store, tokenizer, config, way
+):
+    again = Monitor(config(negatives=way), store, tokenizer, store.rows("val"), batch_size=5)
     for kind in ("own", "random", "far"):
         assert np.array_equal(again.texts[kind], monitor.texts[kind])
     assert np.array_equal(again.partner, monitor.partner)
@@ -106,6 +109,38 @@ def test_the_set_is_fixed_and_its_texts_are_what_they_are_called(monitor, store,
         assert (monitor.texts[kind] != monitor.texts["own"]).all()
         assert np.isin(monitor.texts[kind], monitor.texts["own"]).all()
     assert len(Monitor(config(), store, tokenizer, store.rows("val"), records=7).partner) == 7
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "others"),
+    [
+        ("random", "random", None),
+        ("n3s", "n3s", None),
+        ("balanced", "balanced", 0.3),
+        ("hub_corrected", "n3s", None),
+    ],
+)
+def test_validation_losses_draw_wrong_texts_as_the_run_does(
+    store, tokenizer, config, way, kind, others
+):
+    rows = store.rows("val")
+    maker = Monitor(config(negatives=way, negatives_tau=0.3), store, tokenizer, rows).maker
+    assert maker.negatives.describe()["kind"] == kind
+    assert maker.negatives.describe().get("tau") == others
+    mined = maker.negatives.describe().get("embedder", {}).get("mined", {}).get("by")
+    assert mined == (way if way == "hub_corrected" else None)
+    assert np.isin(maker.negatives.report_ids, store.records["report_id"].to_numpy()[rows]).all()
+
+
+def test_where_one_report_is_half_of_all_validation_draws_a_random_other_one(
+    store, tokenizer, config
+):
+    rows = store.rows("val")
+    reports = store.records["report_id"].to_numpy()[rows]
+    one = rows[reports == reports[reports >= 0][0]][:1]
+    rows = np.concatenate([np.repeat(one, 4), rows[(reports >= 0) & (rows != one)][:3]])
+    maker = Monitor(config(negatives="balanced"), store, tokenizer, rows).maker
+    assert maker.negatives.describe()["kind"] == "random" and maker.negatives.exclude_equal
 
 
 def test_measuring_leaves_mode_weights_and_random_state_alone(monitor, store, tokenizer, config):
