@@ -22,6 +22,7 @@ from dbeta_lib.sweeps.memory import PeakMemory
 from dbeta_lib.sweeps.spec import SUPERVISED, TEXT_ONLY, Run
 from dbeta_lib.sweeps.supervised import learn_from_labels
 from dbeta_lib.sweeps.train import Trained, train
+from dbeta_lib.sweeps.twins import adopt, twin_of
 from dbeta_lib.training.settings import first_difference
 from dbeta_lib.training.termination import Termination
 
@@ -38,6 +39,7 @@ def run_one(
 ) -> dict[str, Any]:
     """Train and measure one run below `out`; a finished one of the same identity is left alone.
 
+    Where another row or sweep below `out` has such a one, it is copied.
     Returns the facts of its `run.json`. Raises DBetaError as `training.pretrain` and the
     evaluations do, Stopped after SIGTERM.
     """
@@ -48,6 +50,10 @@ def run_one(
         say(f"{run.sweep}, {run.name}, seed {run.seed}: {why}; it is run again")
     for name in (RUN, FAILED):
         (folder / name).unlink(missing_ok=True)
+    twin = None if run.profile.keep_models else twin_of(run, identity, out)
+    if twin:
+        shutil.rmtree(folder / TRAINING, ignore_errors=True)
+        return adopt(run, twin, _description(run, store), folder)
     started, memory = time.perf_counter(), PeakMemory()
     trained, measured = _outcome(run, store, folder, say, progress)
     facts = {
@@ -120,6 +126,8 @@ def _told(run: Run, store: Any, out: Path | str, say, progress: bool) -> str:
         return f"failed: {kind}{error}"
     if (folder / RUN).stat().st_mtime_ns == before:
         return "finished before"
+    if "copied_from" in facts:
+        return f"the same as {facts['copied_from']}, copied"
     return f"finished in {facts['wall_seconds']:.0f} s"
 
 
