@@ -100,9 +100,11 @@ def plot_verdicts(table: pd.DataFrame, *, title: str = "", metric: str = "macro 
             label = f"{verdict}, few seeds" if few else verdict
             part = table.where(picked)  # NaN in the rows of others: nothing is drawn there
             _values(axes, part, color, marker, label, picked.any(), hollow=few)
-    for row, (verdict, p) in enumerate(zip(table["verdict"], table["p_holm"])):
-        told = f"{verdict}, p = {p:.2g}" if np.isfinite(p) else verdict
-        axes.annotate(told, (1.01, row), xycoords=("axes fraction", "data"), va="center",
+    told = [
+        f"{v}, {p:.2g}" if np.isfinite(p) else v for v, p in table[["verdict", "p_holm"]].values
+    ]
+    for row, words in enumerate(["verdict, Holm's p", *told], start=-1):
+        axes.annotate(words, (1.01, row), xycoords=("axes fraction", "data"), va="center",
                       size=TICK_PT, color=INK, annotation_clip=False)  # fmt: skip
     reference_line(axes, 0, "no difference", upright=True)
     axes.set(xlabel=f"difference in {metric}")
