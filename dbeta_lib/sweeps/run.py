@@ -26,6 +26,7 @@ from dbeta_lib.sweeps.spec import SUPERVISED, TEXT_ONLY, Run
 from dbeta_lib.sweeps.supervised import learn_from_labels
 from dbeta_lib.sweeps.texts import Texts
 from dbeta_lib.sweeps.train import Trained, build, train
+from dbeta_lib.sweeps.twins import adopt, twin_of
 from dbeta_lib.training.settings import first_difference
 from dbeta_lib.training.termination import Termination
 
@@ -42,6 +43,7 @@ def run_one(
 ) -> dict[str, Any]:
     """Train and measure one run below `out`; a finished one of the same identity is left alone.
 
+    Where another row or sweep below `out` has such a one, it is copied.
     Returns the facts of its `run.json`. Raises DBetaError as `training.pretrain` and the
     evaluations do, EncoderAbsent where its text encoder is nowhere, Stopped after SIGTERM.
     """
@@ -50,10 +52,15 @@ def run_one(
         return read_json(folder / RUN)
     if (folder / RUN).exists():
         say(f"{run.sweep}, {run.name}, seed {run.seed}: {why}; it is run again")
+    twin = None if run.profile.keep_models else twin_of(run, identity, out)
     started, memory = time.perf_counter(), PeakMemory()
-    model = None if run.model in (SUPERVISED, TEXT_ONLY) else build(run, store)
+    is_built = twin is None and run.model not in (SUPERVISED, TEXT_ONLY)
+    model = build(run, store) if is_built else None
     for name in (RUN, FAILED, SKIPPED):  # not before: without its text encoder all stays as it is
         (folder / name).unlink(missing_ok=True)
+    if twin:
+        shutil.rmtree(folder / TRAINING, ignore_errors=True)
+        return adopt(run, twin, _description(run, store), folder)
     trained, measured = _outcome(run, store, folder, say, progress, model)
     facts = {
         **_description(run, store), **_costs(trained, memory), "text_encoder": _text(run, trained),
@@ -129,6 +136,8 @@ def _told(run: Run, store: Any, out: Path | str, say, progress: bool) -> str:
         return f"failed: {kind}{error}"
     if (folder / RUN).stat().st_mtime_ns == before:
         return "finished before"
+    if "copied_from" in facts:
+        return f"the same as {facts['copied_from']}, copied"
     return f"finished in {facts['wall_seconds']:.0f} s"
 
 
