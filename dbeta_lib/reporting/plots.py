@@ -12,6 +12,7 @@ from dbeta_lib.reporting.plots_ablations import (
     plot_matching,
     plot_verdicts,
 )
+from dbeta_lib.reporting.plots_encoders import plot_size_gain, plot_text_pairs
 from dbeta_lib.reporting.plots_records import plot_heart_rates, plot_ranking
 from dbeta_lib.reporting.plots_reports import plot_cosines, plot_hubs, plot_neighbours, plot_zipf
 from dbeta_lib.reporting.plots_results import (
@@ -43,6 +44,8 @@ __all__ = [
     "plot_schedule",
     "plot_score_bars",
     "plot_similarity",
+    "plot_size_gain",
+    "plot_text_pairs",
     "plot_verdicts",
     "plot_zipf",
 ]
