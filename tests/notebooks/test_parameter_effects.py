@@ -97,6 +97,12 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "width": (8, "synthetic"),
     "person_epochs": (0, "synthetic"),
     "challenge_weights": ("{weights}", "cinc"),
+    "sweeps": ("{elsewhere}", "synthetic"),
+    "sweep_size": ("", "synthetic"),
+    "sweep_seeds": ([1], "synthetic"),
+    "question": ("zero_shot", "synthetic"),
+    "reference": ("BERT tiny", "synthetic"),
+    "encoders": ("{encoders}", "synthetic"),
     "more_results": ([], "synthetic"),
 }
 # What a change of one of these alone can do is to be refused in a sentence that says what belongs
@@ -261,7 +267,7 @@ def places(tmp_path_factory, make_ptb_xl):
     config = BertConfig(vocab_size=len(tokenizer), intermediate_size=32, **size)
     BertModel(config).save_pretrained(folder / "bert")
     paths = {name: folder / name for name in ("ptb-xl", "fewer", "cinc2021", "bert")}
-    return paths | {"weights": folder / "weights.csv"}
+    return paths | {"weights": folder / "weights.csv", "encoders": folder}
 
 
 @pytest.fixture(scope="module")
