@@ -6,7 +6,7 @@ import time
 
 import pytest
 from huggingface_hub import constants
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, DebertaV2Config
 
 from dbeta_lib.encoders import pretrained
 from dbeta_lib.encoders.text import load_text_model, load_tokenizer
@@ -94,6 +94,24 @@ def test_a_damaged_folder_is_there_and_unreadable(encoders, tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(DBetaError, match="is there and cannot be read"):
         pretrained.pretrained(AutoConfig, str(tmp_path))
+
+
+def test_a_sentencepiece_file_alone_is_a_tokenizer_with_the_extra(tmp_path):
+    """As DeBERTa-v3 is published: config.json, weights, spm.model and a line of settings."""
+    sentencepiece = pytest.importorskip("sentencepiece", reason="extra 'deberta' is not there")
+    text = "\n".join(["sinus rhythm normal ecg", "atrial fibrillation left axis"] * 40)
+    (tmp_path / "texts.txt").write_text(text)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "texts.txt"), model_prefix=str(tmp_path / "spm"), vocab_size=40,
+        hard_vocab_limit=False, pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]",
+        bos_piece="[CLS]", eos_piece="[SEP]", unk_piece="[UNK]",
+    )  # fmt: skip
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    DebertaV2Config(vocab_size=64, intermediate_size=16, **sizes).save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"vocab_type": "spm"}')
+    tokenizer = load_tokenizer(str(tmp_path))
+    assert tokenizer.mask_token_id is not None and tokenizer.pad_token_id == 0
+    assert len(tokenizer("sinus rhythm")["input_ids"]) > 2
 
 
 def test_a_tokenizer_that_needs_a_package_says_which(encoders, tmp_path, monkeypatch):
