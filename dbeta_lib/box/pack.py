@@ -32,6 +32,7 @@ from dbeta_lib.files import atomic_write, sha256_file, write_json
 from dbeta_lib.model import DBeta
 from dbeta_lib.prediction.known import REFERENCE, Reference, known
 from dbeta_lib.prediction.questions import ask
+from dbeta_lib.presets import PRESETS
 from dbeta_lib.reporting import model_card
 from dbeta_lib.reporting.certificate import commit
 from dbeta_lib.training.settings import PretrainConfig, Summary
@@ -64,7 +65,8 @@ def pack(run: Path, dest: Path) -> Path:
         _keep_results(run / "results", partial / "results", store, weights_hash(model))
         write_json(partial / REFERENCE, _references(model, partial / "model", store))
         _keep_seen(store, partial / box.SEEN)
-        told = _told(model, summary, store)
+        # In the order in which it will be read again, so that the texts can be made again too.
+        told = json.loads(json.dumps(_told(model, summary, store), sort_keys=True))
         for name, write in ((box.CARD, model_card.card), (box.STATEMENT, model_card.statement)):
             text = write(told, partial)
             with atomic_write(partial / name) as temporary:
@@ -178,7 +180,9 @@ def _told(model: DBeta, summary: Summary, store: SignalStore) -> dict[str, Any]:
 def commands(identity: dict[str, Any], store: SignalStore) -> list[str]:
     """The commands that make the same weights again, from what the run kept of itself."""
     config = DBetaConfig.from_dict(identity["config"])
-    size, switches = size_of(config), str(config.switches)
+    switches = str(config.switches)
+    changed = {name: _changed(config, DBetaConfig.preset(name, switches)) for name in PRESETS}
+    size = min(changed, key=lambda name: len(changed[name]))
     settings, plain = identity["settings"], PretrainConfig().identity()
     asked = ["dbeta", "pretrain", "STORE", "OUT", "--preset", size, "--switches", switches]
     for name in _BY_OPTION:
@@ -186,7 +190,7 @@ def commands(identity: dict[str, Any], store: SignalStore) -> list[str]:
     sets = {k: v for k, v in settings.items() if k not in (*_BY_OPTION, "precision")}
     sets = {k: v for k, v in sets.items() if _plain(v) != _plain(plain[k])}
     sets |= {"mem_first": settings["mem_first"]}  # where none is given, the command chooses one
-    sets |= _changed(config, DBetaConfig.preset(size, switches))
+    sets |= changed[size]
     return [_prepare(store), shlex.join(asked + _set(sets))]
 
 
