@@ -51,6 +51,7 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "stores": ({"synthetic": 2}, "synthetic"),
     "sampling_rate": (500, "synthetic"),
     "patients": (61, "synthetic"),
+    "own_file": ("{own}", "synthetic"),
     "report_text": ("scp", "real"),
     "tour_patients": (61, "synthetic"),
     "tour_steps": (5, "synthetic"),
@@ -261,7 +262,8 @@ def places(tmp_path_factory, make_ptb_xl):
     config = BertConfig(vocab_size=len(tokenizer), intermediate_size=32, **size)
     BertModel(config).save_pretrained(folder / "bert")
     paths = {name: folder / name for name in ("ptb-xl", "fewer", "cinc2021", "bert")}
-    return paths | {"weights": folder / "weights.csv"}
+    own = folder / "cinc2021" / "training" / "georgia" / "g1" / "E00000.hea"
+    return paths | {"weights": folder / "weights.csv", "own": own}
 
 
 @pytest.fixture(scope="module")
