@@ -198,6 +198,12 @@ def test_a_new_box_replaces_the_old_one_and_a_failure_does_not(run, packed, tmp_
     assert not list(dest.glob(".*"))
 
 
+def test_the_command_packs_a_run_by_its_results(run, tmp_path, capsys):
+    assert main(["report", str(run / "results"), "--box", str(tmp_path / "box")]) == 0
+    assert "packed: " in capsys.readouterr().err
+    assert box.check(tmp_path / "box")["model"]["switches"] == "recommended"
+
+
 def test_what_is_no_run_on_a_published_data_set_is_refused(run, tmp_path):
     with pytest.raises(UsageError, match="holds no finished run"):
         pack(tmp_path, tmp_path / "box")
@@ -245,6 +251,15 @@ def test_the_kits_model_answers_with_measured_scores(kit):
     assert set(told.scores["class"]) == {"NORM", "MI", "STTC", "CD", "HYP"}
     assert told.scores[["auc", "low", "high", "rank"]].notna().all(axis=None)
     assert "folds 1 to 8" in told.text()
+
+
+def test_commands_know_it_by_the_word_box(kit, run, tmp_path):
+    store = str(run / "stores" / "ptb-xl-100hz")
+    arguments = ["zero-shot", "box", store, "--task", "super", "--languages", "de,en"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    (result,) = (load(path) for path in tmp_path.glob("*.json"))
+    assert result.weights_hash == kit["model"]["weights"]
+    assert (result.domain, result.provenance.signals_seen) == ("in-domain", False)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/ptb-xl is not there")

@@ -213,9 +213,11 @@ def test_a_class_that_is_only_guessed_says_so(store, folder, model, make_beats, 
     for name in SUPER:
         told["per_class"][name] |= {"auc": 0.8, "low": 0.7, "high": 0.9}
     told["per_class"]["MI"] |= {"auc": 0.55, "low": 0.45, "high": 0.6}
+    told["per_class"]["HYP"] |= {"auc": 0.3, "low": 0.2, "high": 0.4}
     path.write_text(json.dumps(told))
     table = predict(make_beats(0), folder, sampling_rate=100).table().set_index("class")
     assert table["AUC [95 %]"]["MI"] == "0.55 [0.45, 0.60], guessing"
+    assert table["AUC [95 %]"]["HYP"] == "0.30 [0.20, 0.40], worse than guessing"
     assert table["AUC [95 %]"]["CD"] == "0.80 [0.70, 0.90]"
 
 
