@@ -86,7 +86,7 @@ class TextConfig:
     text_attention_mask: bool = True  # False: pads are attended to, as in the released code
     text_pooling: str = "first"  # "first" | "mean"
     max_text_tokens: int = 256
-    freeze_text: bool = False
+    freeze_text: bool = False  # True: the text encoder takes no gradient and no dropout
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,11 @@ class ObjectiveConfig:
     mains_hum: float = 0.0  # mV, largest hum of 50 Hz; only a rate above 100 Hz can show it
     muscle_noise: float = 0.0  # mV, largest standard deviation of noise above 20 Hz
     amplitude_scaling: float = 1.0  # times a factor between 1 / so much and so much
+
+    @property
+    def shows_whole_texts(self) -> bool:
+        """Whether texts reach the model as they are, no word hidden."""
+        return self.mlm_masking == "none" or self.mlm_probability == 0
 
 
 SECTIONS = {

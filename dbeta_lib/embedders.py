@@ -102,6 +102,14 @@ class HubEmbedder:
         self.progress = progress
         self._loaded = None
 
+    @classmethod
+    def of(cls, tokenizer: Any, encoder: torch.nn.Module, **options: Any) -> "HubEmbedder":
+        """The same of an encoder at hand, on its device; `options` as above."""
+        device = str(next(encoder.parameters()).device)
+        made = cls("", device=device, **options)
+        made._loaded = tokenizer, encoder
+        return made
+
     def describe(self) -> dict[str, Any]:
         """Named by its weights, so that a folder with other weights makes the table again."""
         digest = hashlib.sha256()
@@ -143,7 +151,7 @@ class HubEmbedder:
                 model = load_text_model(self.name)
                 tokenizer = load_tokenizer(self.name)
             except DBetaError as error:
-                raise DBetaError(
+                raise type(error)(
                     f"{error}; for the table of negatives the TF-IDF embedder needs no encoder"
                 ) from error
             self._loaded = tokenizer, model.eval().to(self.device)

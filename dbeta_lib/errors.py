@@ -26,6 +26,10 @@ class Stopped(DBetaError):
     exit_code = 75
 
 
+class EncoderAbsent(DBetaError):
+    """No disk at hand and no hub has a text encoder that was named."""
+
+
 class AnotherRun(DBetaError):
     """A folder holds a training run with other settings, data or code than the one asked for."""
 

@@ -54,7 +54,9 @@ class DBeta(HubFiles, nn.Module):
         super().__init__()
         width = config.fusion.fusion_width
         self.ecg_encoder = ECGEncoder(config.ecg)
-        self.text_encoder = TextEncoder(config.text, load_text_weights)
+        self.text_encoder = TextEncoder(
+            config.text, load_text_weights, remember=config.objective.shows_whole_texts
+        )
         if config.text.text_model and load_text_weights:
             config = config.replace(text_architecture=architecture_of(self.text_encoder.model))
         self.config, self._tokenizer = config, tokenizer

@@ -58,8 +58,9 @@ def negative_statistics(
 
     vectors: float32 `[R, d]` unit rows of the reports. Returns `mean_cosine` of a pair (1 for the
     same text twice), `above` (share of pairs with a cosine above that), `same_text` (share),
-    `best_guess` (from the text alone, see `best_guess`) and `effective` (negatives per report:
-    exp of the entropy of each report's law, averaged by p).
+    `best_guess` (from the text alone, see `best_guess`), `effective` (negatives per report:
+    exp of the entropy of each report's law, averaged by p), `ever` (how many reports are a negative
+    at all) and `half` (how few reports are one half of all negatives).
     """
     p = _shares(negatives, counts)
     found = dict.fromkeys(("mean_cosine", "above", "same_text", "effective"), 0.0)
@@ -75,6 +76,8 @@ def negative_statistics(
         found["same_text"] += p[rows] @ law[here, rows]
         q += p[rows] @ law
     found["best_guess"] = np.maximum(p, q).sum() / 2
+    found["ever"] = (q > 0).sum()
+    found["half"] = 1 + np.searchsorted(np.cumsum(np.sort(q)[::-1]), q.sum() / 2 - 1e-12)
     return {name: float(value) for name, value in found.items()}
 
 

@@ -430,6 +430,11 @@ def test_laws_and_statistics_agree_with_draws_and_with_loops(kind):
             entropy -= law[i, j] * np.log(law[i, j]) if law[i, j] > 0 else 0
         expected["effective"] += shares[i] * np.exp(entropy)
     expected["best_guess"] = np.maximum(shares, shares @ law).sum() / 2
+    expected["ever"] = sum(share > 0 for share in shares @ law)
+    taken, expected["half"] = 0.0, 0
+    for share in sorted(shares @ law, reverse=True):
+        if taken < 0.5 - 1e-12:
+            taken, expected["half"] = taken + share, expected["half"] + 1
     found = negative_statistics(way, counts, vectors, above=0.3)
     assert found == pytest.approx(expected, abs=1e-6)
     assert best_guess(way, counts) == pytest.approx(expected["best_guess"])

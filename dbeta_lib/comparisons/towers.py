@@ -34,7 +34,8 @@ class WithText(Comparison):
 
     def _build_text(self, load_text_weights: bool) -> None:
         text = self.config.text
-        self.text_encoder = TextEncoder(text, load_text_weights)
+        remember = self.config.objective.shows_whole_texts
+        self.text_encoder = TextEncoder(text, load_text_weights, remember=remember)
         if text.text_model and load_text_weights:  # so that it can be built again
             architecture = architecture_of(self.text_encoder.model)
             self.config = self.config.replace(text_architecture=architecture)

@@ -7,7 +7,6 @@ only when it is not there. Where no tokenizer is at hand, one is trained on the 
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,10 +31,17 @@ from transformers import (
 )
 
 from dbeta_lib.config import TextConfig
+from dbeta_lib.encoders.frozen import StateMemory
+from dbeta_lib.encoders.pretrained import pretrained
 from dbeta_lib.errors import DBetaError, UsageError
 
 SENTINEL = "<extra_id_0>"  # stands for a masked word where the vocabulary has no mask token
 T5_FAMILY = ("t5", "mt5", "umt5")
+LAYOUTS = {  # special tokens of a tokenizer trained here, in the order of their ids
+    "t5": {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": SENTINEL},
+    "bert": {"pad_token": "[PAD]", "sep_token": "[SEP]", "unk_token": "[UNK]",
+             "mask_token": "[MASK]", "cls_token": "[CLS]"},
+}  # fmt: skip
 # Of a Hugging Face config: how it was stored, and what no layer is built from.
 NO_ARCHITECTURE = ("transformers_version", "architectures", "dtype", "torch_dtype", "id2label",
                    "label2id")  # fmt: skip
@@ -60,14 +66,19 @@ class TextEncoder(nn.Module):
     """Token ids `[B, L]` -> hidden states `[B, L, width]`.
 
     With `text_attention_mask` False the mask is not passed on, so pads are attended to as words
-    are: what the released code computes.
+    are: what the released code computes. With `freeze_text` it is always in evaluation mode, takes
+    no gradient and, with `remember`, reads each text once (see `frozen.StateMemory`).
     """
 
     def __init__(
-        self, config: TextConfig, load_weights: bool = True, vocabulary: int | None = None
+        self,
+        config: TextConfig,
+        load_weights: bool = True,
+        vocabulary: int | None = None,
+        remember: bool = False,
     ):
         super().__init__()
-        self.use_mask = config.text_attention_mask
+        self.use_mask, self.frozen = config.text_attention_mask, config.freeze_text
         if config.text_model and load_weights:
             self.model = load_text_model(config.text_model)
         else:
@@ -76,8 +87,11 @@ class TextEncoder(nn.Module):
             self.model = (
                 T5EncoderModel(architecture) if is_t5 else AutoModel.from_config(architecture)
             )
-        if config.freeze_text:
-            self.requires_grad_(False)
+        self.memory = None
+        if self.frozen:
+            self.requires_grad_(False).eval()
+            if remember and self.use_mask:
+                self.memory = StateMemory(self._read)
 
     @property
     def width(self) -> int:
@@ -89,8 +103,24 @@ class TextEncoder(nn.Module):
         """Rows of the embedding table."""
         return self.model.config.vocab_size
 
+    def train(self, mode: bool = True) -> "TextEncoder":
+        """A frozen encoder stays in evaluation mode: with dropout a text would have many states."""
+        return super().train(mode and not self.frozen)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        if self.memory is not None:
+            self.memory.clear()
+        super()._load_from_state_dict(*args, **kwargs)
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        mask = attention_mask if self.use_mask else torch.ones_like(input_ids)
+        is_given = self.use_mask and attention_mask is not None
+        mask = attention_mask if is_given else torch.ones_like(input_ids)
+        if not self.frozen:
+            return self._read(input_ids, mask)
+        with torch.no_grad():
+            return (self.memory or self._read)(input_ids, mask)
+
+    def _read(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         return self.model(input_ids=input_ids, attention_mask=mask).last_hidden_state
 
 
@@ -99,65 +129,49 @@ def load_text_model(name_or_folder: str) -> nn.Module:
 
     Raises DBetaError naming the alternatives when none of them has it.
     """
-    architecture = _pretrained(AutoConfig, name_or_folder)
+    architecture = pretrained(AutoConfig, name_or_folder)
     is_t5 = architecture.model_type in T5_FAMILY
-    return _pretrained(T5EncoderModel if is_t5 else AutoModel, name_or_folder, dtype=torch.float32)
+    return pretrained(T5EncoderModel if is_t5 else AutoModel, name_or_folder, dtype=torch.float32)
 
 
 def load_tokenizer(name_or_folder: str) -> PreTrainedTokenizerBase:
     """The tokenizer from a folder, the hub's cache, or the hub. Raises DBetaError as above."""
-    return _pretrained(AutoTokenizer, name_or_folder)
+    return pretrained(AutoTokenizer, name_or_folder)
 
 
-def _pretrained(cls: type, name_or_folder: str, **options):
-    """`cls.from_pretrained`, disk before hub: an absent hub costs half a minute of retries."""
-    folder = Path(name_or_folder)
-    is_path = folder.is_absolute() or name_or_folder.startswith(".") or folder.is_dir()
-    if is_path and not (folder / "config.json").exists() and cls is not AutoTokenizer:
-        raise DBetaError(f"{folder} holds no text encoder (no config.json); give another folder")
-    options = {"trust_remote_code": False, **options} if cls is AutoConfig else options
-    try:
-        return cls.from_pretrained(name_or_folder, local_files_only=True, **options)
-    except (OSError, ValueError) as on_disk:
-        if is_path:
-            raise DBetaError(f"{folder} cannot be read as a text encoder: {on_disk}") from on_disk
-    try:
-        return cls.from_pretrained(name_or_folder, **options)
-    except (OSError, ValueError) as error:
-        raise DBetaError(
-            f"neither this disk nor the hub has '{name_or_folder}'; give a local folder with its "
-            "files, download it where there is a network (hf download), or leave text_model empty "
-            "to train a small encoder on the reports"
-        ) from error
-
-
-def train_tokenizer(texts: Iterable[str], vocabulary: int = 2000) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    texts: Iterable[str], vocabulary: int = 2000, layout: str = "t5"
+) -> PreTrainedTokenizerFast:
     """A lower-casing byte-pair tokenizer with at most `vocabulary` pieces, trained on reports.
 
-    Laid out as T5's: pad 0, `</s>` 1 (appended to every text), `<unk>` 2, and the sentinel
-    `<extra_id_0>`, which serves as mask token. The same texts give the same tokenizer.
+    layout: the special tokens and where they stand. "t5": pad 0, `</s>` 1 after every text, `<unk>`
+    2, and the sentinel `<extra_id_0>`, which serves as mask token. "bert": `[PAD]` 0, `[SEP]` 1
+    after and `[CLS]` before every text, `[UNK]`, `[MASK]`. The pieces of both are the same, and the
+    same texts give the same tokenizer.
     """
-    special = ["<pad>", "</s>", "<unk>", SENTINEL]
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    special = LAYOUTS[layout]
+    tokenizer = Tokenizer(models.BPE(unk_token=special["unk_token"]))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(), pre_tokenizers.Digits(True), pre_tokenizers.Punctuation()]
     )
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, min_frequency=2, special_tokens=special, show_progress=False
-    )
+        vocab_size=vocabulary, min_frequency=2, special_tokens=[*special.values()],
+        show_progress=False,
+    )  # fmt: skip
     tokenizer.train_from_iterator(sorted(texts), trainer)
+    first, last = special.get("cls_token", ""), special.get("sep_token") or special["eos_token"]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
+        single=f"{first} $A {last}".strip(),
+        special_tokens=[(t, tokenizer.token_to_id(t)) for t in (first, last) if t],
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        mask_token=SENTINEL,
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+def layout_of(config: TextConfig) -> str:
+    """The layout of a tokenizer for a text encoder built from numbers: "t5" or "bert"."""
+    return "t5" if config.text_architecture.get("model_type", "t5") in T5_FAMILY else "bert"
 
 
 def mask_token_id(tokenizer: PreTrainedTokenizerBase) -> int:

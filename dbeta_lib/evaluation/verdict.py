@@ -27,7 +27,7 @@ of the patients alone, for these two weights (the paired percentile bootstrap). 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,10 @@ from dbeta_lib.seeds import rng
 VERDICTS = ("helps", "hurts", "cannot tell")
 FEW_SEEDS = 5  # below, a difference is exploratory
 RESAMPLES = 2000
+COLUMNS = (
+    "value", "low", "high", "p", "p_holm", "verdict", "seeds", "exploratory", "patients", "rows",
+    "level", "resamples", "per_seed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,33 @@ def difference(a: Resampled, b: Resampled, level: float = 0.95) -> Difference:
             f"systems of {a.draws.shape} and {b.draws.shape} seeds and resamples, {a.rows} and "
             f"{b.rows} rows cannot be paired; give both the same seeds and test rows"
         )
-    per_seed, by_patients = a.values - b.values, a.draws - b.draws
+    return _estimate(a, a.values - b.values, a.draws - b.draws, level)
+
+
+def average(a: Resampled, level: float = 0.95) -> Difference:
+    """The macro AUC of one system, mean over seeds, with its interval by the same formula.
+
+    `p` is NaN: there is nothing that it differs from.
+    """
+    return replace(_estimate(a, a.values, a.draws, level), p=np.nan)
+
+
+def stacked(runs: Sequence[Resampled]) -> Resampled:
+    """Runs of one system, one seed each, as one system. UsageError unless all have the same rows.
+
+    Patients of each run must have been resampled with the same `seed`.
+    """
+    if len({(r.draws.shape[1], r.patients, r.rows, r.seed) for r in runs}) != 1:
+        raise UsageError("runs of one system must have the same test rows and resamples")
+    values, draws = (
+        np.concatenate([getattr(r, name) for r in runs]) for name in ("values", "draws")
+    )
+    return replace(runs[0], values=values, draws=draws)
+
+
+def _estimate(
+    a: Resampled, per_seed: np.ndarray, by_patients: np.ndarray, level: float
+) -> Difference:
     by_patients = by_patients[:, ~np.isnan(by_patients).any(axis=0)]
     seeds, resamples = by_patients.shape
     value = float(per_seed.mean())
@@ -178,10 +208,34 @@ def verdicts(differences: Mapping[str, Difference], alpha: float = 0.05) -> pd.D
         }
         for each, p in zip(differences.values(), adjusted, strict=True)
     ]  # fmt: skip
-    return pd.DataFrame(rows, index=pd.Index(differences, name="row"))
+    index = pd.Index(list(differences), name="row", dtype=object)
+    return pd.DataFrame(rows, index=index, columns=list(COLUMNS))
 
 
 def _verdict(value: float, p: float, alpha: float) -> str:
     if not p <= alpha:  # NaN too
         return "cannot tell"
     return "helps" if value > 0 else "hurts"
+
+
+def sentence(table: pd.DataFrame) -> str:
+    """What a table of `verdicts` says, in words: who helps, who hurts, what cannot be told."""
+    if not len(table):
+        return "There is nothing to compare yet."
+    told = []
+    for verdict in ("helps", "hurts"):
+        rows = table[table["verdict"] == verdict]
+        named = ", ".join(f"{name} ({value:+.3f})" for name, value in rows["value"].items())
+        many = "nothing" if not len(rows) else f"{len(rows)}"
+        told.append(f"{many} {verdict}" if len(rows) < 2 else f"{many} {verdict.rstrip('s')}")
+        told[-1] += f": {named}" if named else ""
+    unclear = int((table["verdict"] == "cannot tell").sum())
+    words = f"Of {len(table)} comparison{'s' * (len(table) > 1)} {'; '.join(told)}; "
+    words += f"of {unclear} nothing can be told." if unclear else "none is left open."
+    few = int(table["exploratory"].sum())
+    if few:
+        words += (
+            f" {'All' if few == len(table) else few} of them rest on fewer than {FEW_SEEDS} seeds: "
+            "exploratory, no result."
+        )
+    return words

@@ -5,6 +5,13 @@ Each takes plain arrays or tables and returns a `figures.Chart` with the numbers
 """
 
 from dbeta_lib.reporting.architecture import plot_architecture
+from dbeta_lib.reporting.plots_ablations import (
+    plot_contrast_cost,
+    plot_costs,
+    plot_levels,
+    plot_matching,
+    plot_verdicts,
+)
 from dbeta_lib.reporting.plots_records import plot_heart_rates, plot_ranking
 from dbeta_lib.reporting.plots_reports import plot_cosines, plot_hubs, plot_neighbours, plot_zipf
 from dbeta_lib.reporting.plots_results import (
@@ -19,12 +26,16 @@ from dbeta_lib.reporting.plots_training import plot_curves, plot_schedule, plot_
 __all__ = [
     "plot_architecture",
     "plot_class_auc",
+    "plot_contrast_cost",
     "plot_cosines",
+    "plot_costs",
     "plot_curves",
     "plot_heart_rates",
     "plot_hubs",
     "plot_label_efficiency",
     "plot_lead_check",
+    "plot_levels",
+    "plot_matching",
     "plot_neighbours",
     "plot_prevalence",
     "plot_ranking",
@@ -32,5 +43,6 @@ __all__ = [
     "plot_schedule",
     "plot_score_bars",
     "plot_similarity",
+    "plot_verdicts",
     "plot_zipf",
 ]

@@ -4,6 +4,7 @@
                                 results/*.json  result records of `evaluation.results`
                                 scores.npz      scores of the test rows, without pickle
                                 curves.csv      of the pre-training, where there was one
+                                text_pairs.csv  cosines of the pairs of `evaluation.text_pairs`
 
 `scores.npz`: `record_id` and `patient_id` `[n]`, `classes` `[K]`, `labels` uint8 `[n, K]`, and
 float32 `probe_1`, `probe_10`, `probe_100` `[draws, n, K]`, and where there is text `zero_shot`
@@ -21,11 +22,13 @@ import pandas as pd
 
 from dbeta_lib.errors import DBetaError, nearest
 from dbeta_lib.evaluation.results import Result, load
+from dbeta_lib.evaluation.text_pairs import COLUMNS
 from dbeta_lib.files import atomic_write, read_json
+from dbeta_lib.sweeps.texts import READINGS
 from dbeta_lib.training.monitor import MATCHING
 
 FORMAT = 1
-RUN, RESULTS, SCORES = "run.json", "results", "scores.npz"
+RUN, RESULTS, SCORES, PAIRS = "run.json", "results", "scores.npz", "text_pairs.csv"
 _FRAME = ("record_id", "patient_id", "classes", "labels")
 _PROBES = ("probe_1", "probe_10", "probe_100")
 _NEEDED = ("sweep", "name", "group", "order", "seed", "profile", "data", "identity", *MATCHING)
@@ -85,6 +88,21 @@ class FinishedRun:
     def scores(self) -> dict[str, np.ndarray]:
         """Arrays of `scores.npz`. Raises DBetaError where it is absent or damaged."""
         return read_scores(self.folder / SCORES)
+
+    @cached_property
+    def text_pairs(self) -> pd.DataFrame | None:
+        """The pairs of texts with their cosines (`sweeps.texts`); None of a run without texts."""
+        path = self.folder / PAIRS
+        if not path.is_file():
+            return None
+        try:
+            found = pd.read_csv(path, keep_default_na=False)
+            found[[*COLUMNS, *READINGS]]  # all there
+        except (ValueError, KeyError) as error:
+            raise DBetaError(
+                f"{path} is damaged ({error}); delete {self.folder} and run the sweep again"
+            ) from error
+        return found
 
     @cached_property
     def results(self) -> list[Result]:

@@ -37,7 +37,7 @@ def identity_of(run: Run, store: Any) -> dict[str, Any]:
         "seed": run.seed,
         "negatives_embedder": _files(profile.negatives_embedder),
         "store": store.fingerprint,
-        "text_model": _files(run.config.text.text_model),
+        "text_model": _files(run.text_model),
         "evaluation": {
             "task": profile.task, "fractions": FRACTIONS, "draws": profile.draws,
             "resamples": profile.resamples, "eval_records": profile.eval_records,

@@ -1,7 +1,8 @@
 """Running a sweep: each run trained, measured and written whole; what is finished is not repeated.
 
 A run is stopped by SIGTERM with a checkpoint and goes on from there. One that fails is named, its
-traceback kept in `failed.txt`, and the others go on.
+traceback kept in `failed.txt`, and the others go on; one whose text encoder is nowhere at hand is
+skipped, the reason kept in `skipped.txt`.
 """
 
 import shutil
@@ -12,20 +13,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dbeta_lib.errors import DBetaError, Stopped
+from torch import nn
+
+from dbeta_lib.errors import DBetaError, EncoderAbsent, Stopped
 from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import read_json, write_json
+from dbeta_lib.files import atomic_write, read_json, write_json
 from dbeta_lib.sweeps.evaluate import Measured, evaluate, evaluate_text_only
-from dbeta_lib.sweeps.finished import FORMAT, RESULTS, RUN, SCORES, save_scores
+from dbeta_lib.sweeps.finished import FORMAT, PAIRS, RESULTS, RUN, SCORES, save_scores
 from dbeta_lib.sweeps.identity import identity_of
 from dbeta_lib.sweeps.memory import PeakMemory
 from dbeta_lib.sweeps.spec import SUPERVISED, TEXT_ONLY, Run
 from dbeta_lib.sweeps.supervised import learn_from_labels
-from dbeta_lib.sweeps.train import Trained, train
+from dbeta_lib.sweeps.texts import Texts
+from dbeta_lib.sweeps.train import Trained, build, train
+from dbeta_lib.sweeps.twins import adopt, twin_of
 from dbeta_lib.training.settings import first_difference
 from dbeta_lib.training.termination import Termination
 
-TRAINING, FAILED = "training", "failed.txt"
+TRAINING, FAILED, SKIPPED = "training", "failed.txt", "skipped.txt"
 
 
 def run_one(
@@ -38,24 +43,31 @@ def run_one(
 ) -> dict[str, Any]:
     """Train and measure one run below `out`; a finished one of the same identity is left alone.
 
+    Where another row or sweep below `out` has such a one, it is copied.
     Returns the facts of its `run.json`. Raises DBetaError as `training.pretrain` and the
-    evaluations do, Stopped after SIGTERM.
+    evaluations do, EncoderAbsent where its text encoder is nowhere, Stopped after SIGTERM.
     """
     folder, identity = run.folder(out), identity_of(run, store)
     if not (why := unfinished(folder, identity)):
         return read_json(folder / RUN)
     if (folder / RUN).exists():
         say(f"{run.sweep}, {run.name}, seed {run.seed}: {why}; it is run again")
-    for name in (RUN, FAILED):
-        (folder / name).unlink(missing_ok=True)
+    twin = None if run.profile.keep_models else twin_of(run, identity, out)
     started, memory = time.perf_counter(), PeakMemory()
-    trained, measured = _outcome(run, store, folder, say, progress)
+    is_built = twin is None and run.model not in (SUPERVISED, TEXT_ONLY)
+    model = build(run, store) if is_built else None
+    for name in (RUN, FAILED, SKIPPED):  # not before: without its text encoder all stays as it is
+        (folder / name).unlink(missing_ok=True)
+    if twin:
+        shutil.rmtree(folder / TRAINING, ignore_errors=True)
+        return adopt(run, twin, _description(run, store), folder)
+    trained, measured = _outcome(run, store, folder, say, progress, model)
     facts = {
-        **_description(run, store), **_costs(trained, memory),
+        **_description(run, store), **_costs(trained, memory), "text_encoder": _text(run, trained),
         "wall_seconds": round(time.perf_counter() - started, 2),
         **measured.matching, "identity": identity,
     }  # fmt: skip
-    _write(folder, measured, facts)
+    _write(folder, measured, facts, trained.texts)
     _clear(folder, run.profile.keep_models)
     return facts
 
@@ -113,6 +125,10 @@ def _told(run: Run, store: Any, out: Path | str, say, progress: bool) -> str:
         facts = run_one(run, at_rate, out, say=_quiet(say), progress=progress)
     except Stopped:
         raise
+    except EncoderAbsent as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / SKIPPED).write_text(f"{error}\n", encoding="utf-8")
+        return f"skipped: {error}"
     except Exception as error:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FAILED).write_text(traceback.format_exc(), encoding="utf-8")
@@ -120,6 +136,8 @@ def _told(run: Run, store: Any, out: Path | str, say, progress: bool) -> str:
         return f"failed: {kind}{error}"
     if (folder / RUN).stat().st_mtime_ns == before:
         return "finished before"
+    if "copied_from" in facts:
+        return f"the same as {facts['copied_from']}, copied"
     return f"finished in {facts['wall_seconds']:.0f} s"
 
 
@@ -128,12 +146,14 @@ def _quiet(say: Callable[[str], None]) -> Callable[[str], None]:
     return lambda sentence: say(sentence) if "again" in sentence or "resumed" in sentence else None
 
 
-def _outcome(run: Run, store: Any, folder: Path, say, progress: bool) -> tuple[Trained, Measured]:
+def _outcome(
+    run: Run, store: Any, folder: Path, say, progress: bool, model: nn.Module | None
+) -> tuple[Trained, Measured]:
     if run.model == SUPERVISED:
         return learn_from_labels(run, store, progress)
     if run.model == TEXT_ONLY:
         return Trained(None, 0), evaluate_text_only(run, store)
-    trained = train(run, store, folder / TRAINING, say, progress)
+    trained = train(run, store, folder / TRAINING, say, progress, model)
     return trained, evaluate(run, trained.encoder, store)
 
 
@@ -159,11 +179,22 @@ def _costs(trained: Trained, memory: PeakMemory) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(folder: Path, measured: Measured, facts: dict[str, Any]) -> None:
+def _text(run: Run, trained: Trained) -> dict[str, Any] | None:
+    """What is told of the text encoder, and where its weights are from: "" = drawn here."""
+    if trained.texts is None:
+        return None
+    return {"name": run.config.text.text_model, "from": run.text_model, **trained.texts.facts}
+
+
+def _write(folder: Path, measured: Measured, facts: dict[str, Any], texts: Texts | None) -> None:
     shutil.rmtree(folder / RESULTS, ignore_errors=True)
     for result in measured.results:
         result.save(folder / RESULTS)
     save_scores(folder / SCORES, measured.scores)
+    (folder / PAIRS).unlink(missing_ok=True)
+    if texts is not None:
+        with atomic_write(folder / PAIRS) as temporary:
+            texts.pairs.to_csv(temporary, index=False)
     curves = folder / TRAINING / "curves.csv"
     if curves.is_file():
         shutil.copyfile(curves, folder / "curves.csv")

@@ -47,6 +47,7 @@ class Profile:
     draws: int = 5  # of the 1 % and 10 % of labels
     resamples: int = 1000  # of an interval
     negatives_embedder: str = "tfidf"  # or a text encoder's name or folder, pooled by `n3s_pooling`
+    encoders: str = ""  # folder of text encoders, looked in before the hub; see `Run.text_model`
     eval_records: int = 256  # validation records of the matching set
     style: str = "name"  # of the prompts: "name" | "description" | "ensemble"
     languages: tuple[str, ...] = ("en",)
@@ -62,6 +63,8 @@ class Profile:
                 raise UsageError(f"{name}={getattr(self, name)} must be 1 or more")
         if self.style not in STYLES:
             raise UsageError(f"'{self.style}' is no style of prompts{nearest(self.style, STYLES)}")
+        if self.encoders and not Path(self.encoders).expanduser().is_dir():
+            raise UsageError(f"encoders='{self.encoders}' is no folder; name that of text encoders")
         if not self.seeds or not self.languages:
             raise UsageError("a profile needs at least one seed and one language of prompts")
 
@@ -102,6 +105,18 @@ class Run:
     def sampling_rate(self) -> int:
         """Hz of the store that it reads."""
         return self.config.ecg.sampling_rate
+
+    @property
+    def text_model(self) -> str:
+        """The text encoder that the config names: its folder among `encoders`, or its name.
+
+        A folder is called as the last part of the name: `google/flan-t5-small` is looked for in
+        `flan-t5-small`. "" where the encoder is built from numbers.
+        """
+        name = self.config.text.text_model
+        folder = Path(self.profile.encoders).expanduser() / name.rsplit("/", 1)[-1]
+        is_there = bool(name and self.profile.encoders) and folder.is_dir()
+        return str(folder) if is_there else name
 
     @property
     def training(self) -> PretrainConfig:

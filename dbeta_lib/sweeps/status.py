@@ -8,10 +8,10 @@ import pandas as pd
 
 from dbeta_lib.sweeps.finished import RUN
 from dbeta_lib.sweeps.identity import identity_of
-from dbeta_lib.sweeps.run import FAILED, TRAINING, unfinished
+from dbeta_lib.sweeps.run import FAILED, SKIPPED, TRAINING, unfinished
 from dbeta_lib.sweeps.spec import Run
 
-STATES = ("finished", "changed", "failed", "begun", "to do")
+STATES = ("finished", "changed", "failed", "skipped", "begun", "to do")
 
 
 def status(runs: Iterable[Run], out: Path | str, store: Any = None) -> pd.DataFrame:
@@ -38,6 +38,8 @@ def state_of(run: Run, out: Path | str, store: Any = None) -> tuple[str, str]:
     if (folder / FAILED).exists():
         lines = (folder / FAILED).read_text(encoding="utf-8").strip().splitlines()
         return "failed", lines[-1] if lines else ""
+    if (folder / SKIPPED).exists():
+        return "skipped", (folder / SKIPPED).read_text(encoding="utf-8").strip()
     return ("begun", "") if (folder / TRAINING).exists() else ("to do", "")
 
 

@@ -15,6 +15,7 @@ from dbeta_lib.evaluation.encoders import to_training_device
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import Negatives
 from dbeta_lib.sweeps.spec import RANDOM, Run, slug
+from dbeta_lib.sweeps.texts import Texts, texts_after, texts_before
 from dbeta_lib.training.pretrain import pretrain
 from dbeta_lib.training.settings import Summary
 from dbeta_lib.training.start import build_model, negatives_for
@@ -30,28 +31,44 @@ class Trained:
     seconds: float = 0.0  # of training
     records_per_s: float | None = None  # of training, None where there was none
     losses: dict[str, float] = field(default_factory=dict)  # means over the last steps
+    texts: Texts | None = None  # what it makes of texts, where it reads any
 
 
 def build(run: Run, store: Any) -> nn.Module:
-    """The untrained model of a run, its weights drawn from the run's seed."""
+    """The untrained model of a run, its new weights drawn from the run's seed.
+
+    Raises EncoderAbsent where its text encoder is neither among the profile's, nor on the hub.
+    """
     makes = COMPARISONS.get(run.model, DBeta)
     if run.own_settings:
         makes = partial(makes, **run.own_settings)
-    return build_model(run.config, store, run.seed, build=makes)
+    config = run.config.replace(text_model=run.text_model)
+    return build_model(config, store, run.seed, build=makes)
 
 
 def train(
-    run: Run, store: Any, folder: Path, say: Callable[[str], None], progress: bool
+    run: Run,
+    store: Any,
+    folder: Path,
+    say: Callable[[str], None],
+    progress: bool,
+    model: nn.Module | None = None,
 ) -> Trained:
-    """The model of a run, trained below `folder`; a killed training goes on."""
-    model = build(run, store)
+    """The model of a run, trained below `folder`; a killed training goes on.
+
+    model: as `build` made it, where it is at hand.
+    """
+    model = build(run, store) if model is None else model
     learns = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    texts = texts_before(model)
     if run.model == RANDOM:
-        return Trained(to_training_device(model).eval(), learns)
+        model = to_training_device(model).eval()
+        return Trained(model, learns, texts=texts_after(texts, model))
     summary = _pretrain(model, store, folder, say, progress, run)
     return Trained(
-        model, learns, summary.steps, summary.seconds, summary.records_per_s, summary.losses
-    )
+        model, learns, summary.steps, summary.seconds, summary.records_per_s, summary.losses,
+        texts_after(texts, model),
+    )  # fmt: skip
 
 
 def _pretrain(model, store, folder: Path, say, progress: bool, run: Run) -> Summary:

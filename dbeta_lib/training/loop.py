@@ -56,7 +56,10 @@ class Loop:
         self.objective = accelerator.prepare_model(Objective(model))
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         fused = self.device.type in ("cuda", "cpu")
-        self.optimizer, self.schedule = optimizer_and_schedule(self.parameters, settings, fused)
+        of_text = getattr(model, "text_encoder", nn.Module()).parameters()
+        self.optimizer, self.schedule = optimizer_and_schedule(
+            self.parameters, settings, fused, of_text
+        )
         names, self.validated = columns_of(model)
         self.recorder = Recorder(
             settings.log_every, settings.explode, self.device,

@@ -11,6 +11,7 @@ The paper gives 0.1 : 0.4 : 0.5; init = 0.01 and final = 0.05 are those of its f
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch.nn import Parameter
@@ -43,12 +44,27 @@ def tri_stage(
 
 
 def optimizer_and_schedule(
-    parameters: list[Parameter], settings: PretrainConfig, fused: bool = False
+    parameters: list[Parameter],
+    settings: PretrainConfig,
+    fused: bool = False,
+    of_text: Iterable[Parameter] = (),
 ) -> tuple[Optimizer, LambdaLR]:
-    """The optimizer that the settings name, and a scheduler to be stepped once per step."""
+    """The optimizer that the settings name, and a scheduler to be stepped once per step.
+
+    of_text: those of the parameters whose learning rate is `text_lr_scale` times the others'.
+    """
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    groups = [{"params": parameters}]
+    if settings.text_lr_scale != 1:
+        ids = {id(p) for p in of_text}
+        groups = [
+            {"params": [p for p in parameters if id(p) not in ids]},
+            {"params": [p for p in parameters if id(p) in ids],
+             "lr": settings.lr * settings.text_lr_scale},
+        ]  # fmt: skip
+        groups = [group for group in groups if group["params"]]  # a frozen one has none
     optimizer = kind(
-        parameters, lr=settings.lr, betas=settings.betas, eps=settings.eps,
+        groups, lr=settings.lr, betas=settings.betas, eps=settings.eps,
         weight_decay=settings.weight_decay, fused=fused,
     )  # fmt: skip
     numbers = (settings.steps, settings.stages, settings.init_scale, settings.final_scale)

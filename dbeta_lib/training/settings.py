@@ -24,6 +24,8 @@ class PretrainConfig:
     steps: int = 300_000  # optimizer steps
     batch_size: int = 128  # records per step, over all processes
     lr: float = 5e-5  # peak of the schedule
+    # Published weights of a text encoder want a lower rate than what begins from nothing.
+    text_lr_scale: float = 1.0  # learning rate of the text encoder / lr
     betas: tuple[float, float] = (0.9, 0.98)  # 0..1, of Adam
     eps: float = 1e-6  # of Adam
     weight_decay: float = 0.01  # apart from the gradient by "adamw", added to it by "adam"
@@ -54,7 +56,9 @@ class PretrainConfig:
             if getattr(self, name) not in choices:
                 given = getattr(self, name)
                 raise UsageError(f"there is no {name} '{given}'{nearest(given, choices)}")
-        for name in ("steps", "batch_size", "log_every", "keep", "lr", "explode", "eval_records"):
+        positive = ("steps", "batch_size", "log_every", "keep", "lr", "text_lr_scale", "explode",
+                    "eval_records")  # fmt: skip
+        for name in positive:
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name}={getattr(self, name)} must be more than 0")
         if not 0 <= self.mem_first <= self.steps:

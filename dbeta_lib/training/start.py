@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from dbeta_lib.balanced import ensure_balanced
 from dbeta_lib.config import DBetaConfig
-from dbeta_lib.encoders.text import load_tokenizer, train_tokenizer
+from dbeta_lib.encoders.text import layout_of, load_tokenizer, train_tokenizer
 from dbeta_lib.mined_tables import RIVALS, ensure_mined
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import (
@@ -28,9 +28,10 @@ from dbeta_lib.seeds import int_seed
 
 def store_tokenizer(config: DBetaConfig, store: Any) -> PreTrainedTokenizerBase:
     """The named text model's tokenizer, or one trained on the store's training reports."""
-    if config.text.text_model:
-        return load_tokenizer(config.text.text_model)
-    return train_tokenizer(distinct_reports(store)[1], config.text.text_vocabulary)
+    text = config.text
+    if text.text_model:
+        return load_tokenizer(text.text_model)
+    return train_tokenizer(distinct_reports(store)[1], text.text_vocabulary, layout_of(text))
 
 
 def build_model(

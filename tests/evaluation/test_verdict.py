@@ -1,5 +1,7 @@
 """Verdicts: intervals cover, no difference is not told, a planted one is, Holm's steps by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,16 @@ from scipy import stats
 
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation.metrics import macro_auc, paired_bootstrap
-from dbeta_lib.evaluation.verdict import Difference, difference, holm, resample, verdicts
+from dbeta_lib.evaluation.verdict import (
+    Difference,
+    average,
+    difference,
+    holm,
+    resample,
+    sentence,
+    stacked,
+    verdicts,
+)
 
 PATIENTS, SEEDS, CLASSES = 120, 5, 2
 
@@ -141,6 +152,45 @@ def test_a_system_does_not_differ_from_itself():
     found = difference(one, one)
     assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
     assert verdicts({"row": found})["verdict"].item() == "cannot tell"
+
+
+def test_an_average_is_the_difference_from_a_system_without_any_merit():
+    draw = np.random.default_rng(2)
+    labels, patients = make_labels(draw)
+    one = resample(labels, draw.normal(size=(5, *labels.shape)) + labels, patients, 200)
+    found, macro = average(one), np.mean(one.values)
+    assert found.value == macro and found.low < macro < found.high and np.isnan(found.p)
+    single = average(resample(labels, draw.normal(size=(1, *labels.shape)), patients, 200))
+    assert single.seeds == 1 and single.low < single.value < single.high
+
+
+def test_runs_of_single_seeds_make_a_system():
+    draw = np.random.default_rng(4)
+    labels, patients = make_labels(draw)
+    scores = draw.normal(size=(3, *labels.shape)) + labels
+    whole = resample(labels, scores, patients, 60)
+    parts = [resample(labels, scores[i : i + 1], patients, 60) for i in range(3)]
+    assert np.allclose(stacked(parts).draws, whole.draws)
+    assert np.allclose(stacked(parts).values, whole.values)
+    with pytest.raises(UsageError, match="same test rows and resamples"):
+        stacked([parts[0], resample(labels, scores[:1], patients, 61)])
+
+
+def test_the_sentence_is_computed_from_the_table():
+    better, worse, same = (
+        Difference(v, v - 0.01, v + 0.01, p, 0.95, (v,) * 5, 9, 9, 100)
+        for v, p in ((0.05, 1e-6), (-0.04, 1e-5), (0.001, 0.8))
+    )
+    assert sentence(verdicts({"ETS": better, "N3S": worse, "T5": same, "MLM": better})) == (
+        "Of 4 comparisons 2 help: ETS (+0.050), MLM (+0.050); 1 hurts: N3S (-0.040); of 1 nothing "
+        "can be told."
+    )
+    one = verdicts({"ETS": replace(better, per_seed=(0.05,))})
+    assert sentence(one) == (
+        "Of 1 comparison 1 helps: ETS (+0.050); nothing hurts; none is left open. All of them rest "
+        "on fewer than 5 seeds: exploratory, no result."
+    )
+    assert sentence(one.iloc[:0]) == "There is nothing to compare yet."
 
 
 def test_holm_on_the_textbooks_four_tests():

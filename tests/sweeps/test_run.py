@@ -44,7 +44,7 @@ def test_a_run_leaves_facts_scores_results_and_no_model(finished):
     one = found["+ ETS"]
     assert one.folder == out / "small" / "plus-ets" / "seed0"
     names = {path.name for path in one.folder.iterdir()}
-    assert names == {"run.json", "scores.npz", "results", "curves.csv"}
+    assert names == {"run.json", "scores.npz", "results", "curves.csv", "text_pairs.csv"}
     facts = json.loads((one.folder / "run.json").read_text())
     assert facts["overrides"] == {"negatives": "random"}
     assert (facts["steps"], facts["batch_size"], facts["group"]) == (2, 8, "added")

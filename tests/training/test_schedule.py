@@ -46,9 +46,26 @@ def test_the_optimizer_takes_the_schedule_step_by_step():
     assert type(optimizer_and_schedule([parameter], plain)[0]) is torch.optim.Adam
 
 
+def test_the_text_encoder_may_learn_more_slowly_and_follows_the_same_stages():
+    one, other = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    settings = PretrainConfig(steps=20, lr=0.5, text_lr_scale=0.1)
+    optimizer, schedule = optimizer_and_schedule([one, other], settings, of_text=[other])
+    rest, text = optimizer.param_groups
+    assert rest["params"] == [one] and text["params"] == [other]
+    for step in range(20):
+        assert rest["lr"] == pytest.approx(0.5 * tri_stage(step, 20))
+        assert text["lr"] == pytest.approx(rest["lr"] / 10)
+        assert rest["weight_decay"] == text["weight_decay"] == 0.01
+        optimizer.step()
+        schedule.step()
+    alike = optimizer_and_schedule([one, other], PretrainConfig(steps=20), of_text=[other])[0]
+    assert len(alike.param_groups) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
+        ("text_lr_scale", 0.0, "text_lr_scale=0.0 must be more than 0"),
         ("batchsize", 4, "did you mean 'batch_size'"),
         ("optimizer", "adanw", "did you mean 'adamw'"),
         ("precision", "fp16", "no precision 'fp16'"),
