@@ -18,6 +18,7 @@ from typing import Any
 
 from dbeta_lib import box
 from dbeta_lib.checkpoint_files import CONFIG, TOKENIZER, WEIGHTS
+from dbeta_lib.code_commit import running_commit
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data import loader
 from dbeta_lib.data.store import SignalStore
@@ -34,7 +35,6 @@ from dbeta_lib.prediction.known import REFERENCE, Reference, known
 from dbeta_lib.prediction.questions import ask
 from dbeta_lib.presets import PRESETS
 from dbeta_lib.reporting import model_card
-from dbeta_lib.reporting.certificate import commit
 from dbeta_lib.training.settings import PretrainConfig, Summary
 from dbeta_lib.workspace import size_of
 
@@ -159,7 +159,7 @@ def _told(model: DBeta, summary: Summary, store: SignalStore) -> dict[str, Any]:
         "sentence": f"D-BETA {size}, pre-trained on {name} ({part}: {len(records):,} ECGs with "
         f"their reports, {summary.steps:,} steps).",
         "packed": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
+        "commit": running_commit(),
         "versions": versions(),
         "commands": commands(summary.identity, store),
         "model": {

@@ -58,7 +58,7 @@ def card(told: dict[str, Any], folder: Path) -> str:
         told["sentence"] + " Written by `dbeta report RESULTS --box DIR` from the files beside it.",
         _facts(told, summary, folder),
         "## What it is for, and who must not use it\n\n" + _INTENDED,
-        "## What made it\n\n" + _made(told, summary),
+        "## What made it\n\n" + _made(told, summary, own),
         "## How well it does\n\n" + _measured(results, own, data),
         "## Limits\n\n" + _LIMITS,
         "## What to cite\n\n" + _cite(data),
@@ -91,15 +91,15 @@ def _versions(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _made(told: dict[str, Any], summary: dict[str, Any]) -> str:
+def _made(told: dict[str, Any], summary: dict[str, Any], own: pd.DataFrame) -> str:
     data, training = told["data"], told["data"]["training"]
     lines = [
         f"{_title(data)}, {data['part']}: {training['records']:,} ECGs of "
         f"{training['patients']:,} patients with their reports; labels were not read. "
         f"{summary['steps']:,} steps, {summary['records']:,} records drawn, "
         f"{summary['seconds'] / 60:.0f} minutes on {summary['device']}. "
-        f"Code: commit {told['commit']} packed it; the training code's hash is "
-        f"`{summary['identity']['library_code']}`.",
+        f"Code: commit {told['commit']} packed it, {_commits(own)} measured it; the training "
+        f"code's hash is `{summary['identity']['library_code']}`.",
         "",
         "The commands that make it again, `DATA` being the data set as downloaded:",
         "",
@@ -108,6 +108,11 @@ def _made(told: dict[str, Any], summary: dict[str, Any]) -> str:
         "```",
     ]
     return "\n".join(lines)
+
+
+def _commits(results: pd.DataFrame) -> str:
+    """Those of the records' code; records of before the field name none."""
+    return " and ".join(sorted(set(results["commit"]) - {""})) or "one that is not known"
 
 
 def _measured(results: pd.DataFrame, own: pd.DataFrame, data: dict[str, Any]) -> str:
