@@ -60,7 +60,7 @@ def train(
     """
     model = build(run, store) if model is None else model
     learns = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    texts = texts_before(model)
+    texts = texts_before(model) if run.reads_reports or run.model == RANDOM else None
     if run.model == RANDOM:
         model = to_training_device(model).eval()
         return Trained(model, learns, texts=texts_after(texts, model))
