@@ -16,7 +16,7 @@ from dbeta_lib.reporting.plots_results import plot_score_bars
 from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.controls import field
 from dbeta_lib.reporting.widgets.front import Slider
-from dbeta_lib.reporting.widgets.records import Labels, leads_of, test_rows
+from dbeta_lib.reporting.widgets.records import Labels, held_out_rows, leads_of
 from dbeta_lib.reporting.widgets.scores import (
     ClassScores,
     Prompts,
@@ -105,7 +105,7 @@ def ask(
     >>> widgets.ask(work.model(), work.store, cache_dir=work.features)  # doctest: +SKIP
     """
     said, labels = Sentence(), Labels(store)
-    rows = test_rows(store) if rows is None else np.asarray(rows, dtype=np.int64)
+    rows = held_out_rows(store) if rows is None else np.asarray(rows, dtype=np.int64)
     if not len(rows):
         raise UsageError(f"{store.path} has no record to ask")
     features = extract(model, store, rows, cache_dir)

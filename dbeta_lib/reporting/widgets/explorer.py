@@ -102,7 +102,7 @@ def explorer(store: SignalStore, *more: SignalStore, row: int | None = None) -> 
     def switch(_: Any) -> None:
         with panel.held():
             here = stores[which.value]
-            picker.set_rows(range(len(here)), store=here)
+            picker.set_rows(range(len(here)), row=0, store=here)
             only.options, only.value = labels[which.value].names, ""
             roll(None)
 

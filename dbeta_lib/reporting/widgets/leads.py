@@ -11,7 +11,7 @@ from dbeta_lib.reporting.plots_leads import draw_kept_leads
 from dbeta_lib.reporting.plots_results import plot_score_shift
 from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.controls import LeadBoxes
-from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, leads_of, test_rows
+from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, held_out_rows, leads_of
 from dbeta_lib.reporting.widgets.scores import (
     ClassScores,
     Prompts,
@@ -74,7 +74,7 @@ def leads(
     >>> widgets.leads(work.model(), work.store)  # doctest: +SKIP
     """
     said, labels = Sentence(), Labels(store)
-    picker = RecordPicker(store, test_rows(store) if rows is None else rows, said, row)
+    picker = RecordPicker(store, held_out_rows(store) if rows is None else rows, said, row)
     scores = ClassScores(model, default_prompts(store) if prompts is None else prompts)
     return Panel(
         "Leads",

@@ -90,7 +90,8 @@ def negatives(
         raise UsageError("the table was made with another embedder; give that one as `embedder`")
     reports, count = Reports(store, table, embedder), len(table.report_ids)
     rank = Slider("report", lambda at: f"{int(at):,} of {count:,}", min=1, max=count, value=1)
-    words = field("find words", "", "words of a report, then Enter: the next that holds them")
+    words = field("find words", "", "words of a report, then Enter")
+    again = button("find next", "the next report that holds these words")
     steps = {"previous": -1, "next": 1}
     buttons = [button(name, f"{name} report, by frequency") for name in steps]
 
@@ -100,13 +101,14 @@ def negatives(
             later = places[places > rank.value]
             rank.value = int(later[0] if len(later) else places[0])
 
-    words.on_submit(said.guard(find))
+    words.observe(said.guard(find), "value")
+    again.on_click(said.guard(find))
     for each, step in zip(buttons, steps.values()):
         move = said.guard(lambda _, step=step: rank.set_trait("value", rank.value + step))
         each.on_click(move)
     return Panel(
         "Negatives", lambda **state: draw(reports, **state),
-        [buttons, {"rank": rank}, [words]], said,
+        [buttons, {"rank": rank}, [words, again]], said,
         hint="Reports by how often they occur; the farthest are what N3S draws from.",
         widths=[780],
     )  # fmt: skip

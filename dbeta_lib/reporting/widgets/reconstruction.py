@@ -16,7 +16,7 @@ from dbeta_lib.reporting.plots_signals import plot_reconstruction
 from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.controls import FIELD, LeadBoxes
 from dbeta_lib.reporting.widgets.front import Slider
-from dbeta_lib.reporting.widgets.records import RecordPicker, leads_of, test_rows
+from dbeta_lib.reporting.widgets.records import RecordPicker, held_out_rows, leads_of
 from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
 from dbeta_lib.seeds import int_seed
 
@@ -86,7 +86,7 @@ def reconstruction(
     >>> widgets.reconstruction(work.model(), work.store)  # doctest: +SKIP
     """
     said = Sentence()
-    picker = RecordPicker(store, test_rows(store) if rows is None else rows, said, row)
+    picker = RecordPicker(store, held_out_rows(store) if rows is None else rows, said, row)
     ratio = Slider("hidden share", "{:.0%}".format, min=0.05, max=0.95, step=0.05, value=0.75)
     seed = ipywidgets.BoundedIntText(
         description="seed", max=MOST_SEED, style=FIELD, layout={"width": "9em"}

@@ -147,7 +147,7 @@ class Labels:
         return np.flatnonzero(found)
 
 
-def test_rows(store: SignalStore) -> np.ndarray:
+def held_out_rows(store: SignalStore) -> np.ndarray:
     """Rows kept from training, to look at; all rows where the store has no test split."""
     rows = store.rows("test")
     return rows if len(rows) else np.arange(len(store))

@@ -35,6 +35,8 @@ def read_curves(folder: Path | str) -> pd.DataFrame:
         curves = pd.read_csv(io.StringIO(whole))
     except (ValueError, pd.errors.ParserError) as error:
         raise DBetaError(f"{path} is no table of curves ({error}); name a run's folder") from error
+    if "step" not in curves:
+        raise DBetaError(f"{path} is no table of curves (no column 'step'); name a run's folder")
     if not len(curves):
         raise DBetaError(f"{path} has no row yet; the first comes with the run's first log")
     return curves

@@ -140,7 +140,7 @@ class Panel(ipywidgets.VBox):
                 self.pictures[0].selectable = True
                 self.pictures[0].on_path(self.said.guard(self.on_path))
         for picture, (figure, description) in zip(self.pictures, view.pictures):
-            picture.png, picture.alt = figures.png(figure), description
+            picture.png, picture.alt = figure.to_png(), description
         self._text.value = view.text
         shown = (*self.pictures[: len(view.pictures)], self._text)
         if shown != self._shown.children:
@@ -188,7 +188,7 @@ def is_watched() -> bool:
 
 def _bundle(figure: Figure, description: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """A picture as notebooks keep it: data and metadata by MIME type."""
-    data = {"image/png": base64.b64encode(figures.png(figure)).decode(), "text/plain": description}
+    data = {"image/png": base64.b64encode(figure.to_png()).decode(), "text/plain": description}
     return data, {"image/png": {"alt": description}}
 
 

@@ -11,7 +11,7 @@ from dbeta_lib.leads import LEADS
 from dbeta_lib.reporting.plots_occlusion import plot_occlusion
 from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.controls import FIELD, choice
-from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, leads_of, test_rows
+from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, held_out_rows, leads_of
 from dbeta_lib.reporting.widgets.scores import Prompts, default_prompts, truth_of
 from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
 
@@ -59,7 +59,7 @@ def why(
     """
     said, labels = Sentence(), Labels(store)
     prompts = default_prompts(store) if prompts is None else prompts
-    picker = RecordPicker(store, test_rows(store) if rows is None else rows, said, row)
+    picker = RecordPicker(store, held_out_rows(store) if rows is None else rows, said, row)
     first = next((n for n in prompts if n in truth_of(labels, picker.value)), next(iter(prompts)))
     described = ipywidgets.Combobox(
         value=name or first, options=tuple(prompts), description="class",
