@@ -20,6 +20,7 @@ CONDA_NAME = {  # ours -> conda-forge's, where they differ
     "playwright": "playwright-python",  # conda-forge's "playwright" is the driver alone
 }
 IMPORT_NAME = {  # ours -> the module's, where they differ
+    "ipython": "IPython",
     "faiss-cpu": "faiss",
     "pyyaml": "yaml",
     "pytest-xdist": "xdist",

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from dbeta_lib.errors import UsageError
-from dbeta_lib.reporting import figures, plots
+from dbeta_lib.reporting import plots
 from dbeta_lib.reporting.plots_map import NAMED, REST, to_data
 from dbeta_lib.reporting.style import GREY, PALETTE
 

@@ -8,6 +8,7 @@ from dbeta_lib.reporting.widgets.embedding_map import embedding_map
 from dbeta_lib.reporting.widgets.explorer import explorer
 from dbeta_lib.reporting.widgets.leads import leads
 from dbeta_lib.reporting.widgets.negatives import negatives
+from dbeta_lib.reporting.widgets.predict import predict
 from dbeta_lib.reporting.widgets.reconstruction import reconstruction
 from dbeta_lib.reporting.widgets.run_monitor import run_monitor
 from dbeta_lib.reporting.widgets.why import why
@@ -18,6 +19,7 @@ __all__ = [
     "explorer",
     "leads",
     "negatives",
+    "predict",
     "reconstruction",
     "run_monitor",
     "why",

@@ -77,17 +77,19 @@ def negatives(
 ) -> Panel:
     """A report, its 10 nearest and all its farthest (64 as in the paper), with hub counts.
 
-    table: the store's own by default, built with `embedder` (TF-IDF by default) where there is
-    none; one that is given must have been made with that embedder.
+    table: the store's own by default, built with TF-IDF where there is none. embedder: the one that
+    the table was made with, TF-IDF by default.
 
     >>> widgets.negatives(work.store)  # doctest: +SKIP
     """
     embedder, said = embedder or TfidfEmbedder(), Sentence()
     if not (store.records["report_id"].to_numpy()[store.rows("train")] >= 0).any():
         raise UsageError(f"{store.path} has no training reports, so there are no negatives to show")
-    table = table or ensure_table(store, embedder=embedder)
+    table = table or ensure_table(store)
     if table.embedder != embedder.describe():
-        raise UsageError("the table was made with another embedder; give that one as `embedder`")
+        raise UsageError(
+            "the table of negatives was made with another embedder; give that one as `embedder`"
+        )
     reports, count = Reports(store, table, embedder), len(table.report_ids)
     rank = Slider("report", lambda at: f"{int(at):,} of {count:,}", min=1, max=count, value=1)
     words = field("find words", "", "words of a report, then Enter")

@@ -23,7 +23,6 @@ from matplotlib.figure import Figure
 
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.progress import AS_TEXT
-from dbeta_lib.reporting import figures
 from dbeta_lib.reporting.widgets.front import Path, Picture
 
 P = ParamSpec("P")

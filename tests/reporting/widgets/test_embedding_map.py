@@ -4,7 +4,7 @@ import pytest
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation.baselines import heart_rate
 from dbeta_lib.evaluation.layout import layout
-from dbeta_lib.reporting import figures, widgets
+from dbeta_lib.reporting import widgets
 from dbeta_lib.reporting.widgets.embedding_map import Points, draw
 from dbeta_lib.reporting.widgets.records import Labels
 
