@@ -143,19 +143,21 @@ class DBeta(HubFiles, nn.Module):
         projected = self.text_projection(hidden)
         return hidden, projected, self.text_pooler(projected, attention_mask)
 
-    def ecg_stream(self, ecg: Tensor, noise: Tensor | None):
+    def ecg_stream(self, ecg: Tensor, noise: Tensor | None, kept: int | None = None):
         """Hidden `[B, n, E]`, projected `[B, n, H]`, pooled `[B, H]`, mask and restore."""
-        hidden, mask, restore = self.ecg_encoder(ecg, noise)
+        hidden, mask, restore = self.ecg_encoder(ecg, noise, kept)
         projected = self.ecg_projection(hidden)
         return hidden, projected, self.ecg_pooler(projected), mask, restore
 
-    def streams(self, ecg: Tensor, input_ids: Tensor, attention_mask: Tensor, noise) -> Streams:
+    def streams(
+        self, ecg: Tensor, input_ids: Tensor, attention_mask: Tensor, noise, kept: int | None = None
+    ) -> Streams:
         """One pass through everything but the heads; `ecg` as `present` returns it.
 
-        noise `[B, tokens]` masks ECG tokens, None keeps them all.
+        noise `[B, tokens]` masks ECG tokens, all but `kept` (None: by the config); None keeps all.
         """
         text_hidden, text_projected, text_pooled = self.text_stream(input_ids, attention_mask)
-        ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise)
+        ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise, kept)
         kept = attention_mask.bool()
         text_states, ecg_states = self.fusion(text_projected, ecg_projected, kept)
         return Streams(
@@ -308,24 +310,31 @@ class DBeta(HubFiles, nn.Module):
         lead_mask: Tensor | None = None,
         noise: Tensor | None = None,
         texts: list[str] | None = None,
+        mask_ratio: float | None = None,
     ) -> dict[str, Tensor]:
         """Hide tokens of ECGs `[B, 12, T]` and fill them in.
 
         Returns prediction and target `[B, 12, tokens * patch]` in the target's scaled units, and
         mask `[B, tokens]` (1 = hidden). texts are the reports that the fusion may read; an empty
-        text each when absent.
+        text each when absent. mask_ratio: share of the tokens hidden, 0..1, the config's when
+        absent. Raises UsageError for one that hides no token or all of them.
         """
         ecg, lead_mask = check_ecg(ecg, lead_mask, self.config.ecg, self.device)
+        tokens = self.config.ecg.tokens_of(ecg.shape[-1])
         if noise is None:
-            noise = torch.rand(len(ecg), self.config.ecg.tokens_of(ecg.shape[-1]))
+            noise = torch.rand(len(ecg), tokens)
+        kept = None if mask_ratio is None else round(tokens * (1 - mask_ratio))
+        if kept is not None and not 1 <= kept < tokens:
+            raise UsageError(
+                f"a mask ratio of {mask_ratio:g} hides {tokens - kept} of {tokens} tokens; "
+                "at least one must be hidden and one kept"
+            )
         texts = [normalise_report(t) for t in texts or [""] * len(ecg)]
-        tokens = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt",
-                                max_length=self.config.text.max_text_tokens)  # fmt: skip
-        tokens = tokens.to(self.device)
+        read = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt",
+                              max_length=self.config.text.max_text_tokens)  # fmt: skip
+        read, noise = read.to(self.device), noise.to(self.device)
         seen = self.present(ecg, lead_mask)
-        streams = self.streams(
-            seen, tokens["input_ids"], tokens["attention_mask"], noise.to(self.device)
-        )
+        streams = self.streams(seen, read["input_ids"], read["attention_mask"], noise, kept)
         prediction = self.samples(streams)
         target = self.mem_target(ecg, seen)
         return {

@@ -31,7 +31,7 @@ from kernels import Kernel
 
 NOTEBOOKS = {notebook.name[:2]: notebook for notebook in find_notebooks(ROOT / "notebooks")}
 # Notebooks whose products must stand before one is run.
-BEFORE = {"04": ["03"], "05": ["03"], "06": ["03"], "07": ["03"], "11": ["03", "04"]}
+BEFORE = {"04": ["03"], "05": ["03"], "06": ["03"], "07": ["03"], "10": ["03"], "11": ["03", "04"]}
 # Values beside those of `smoke`, among which a change is made; {NAME} is a path of `places`.
 BESIDE = {
     "synthetic": {},
@@ -98,6 +98,8 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "width": (8, "synthetic"),
     "person_epochs": (0, "synthetic"),
     "challenge_weights": ("{weights}", "cinc"),
+    "map_method": ("umap", "synthetic"),
+    "map_points": (50, "synthetic"),
     "more_results": ([], "synthetic"),
 }
 # What a change of one of these alone can do is to be refused in a sentence that says what belongs
