@@ -144,18 +144,26 @@ def report(
 
 
 def _keep(folder: Path, names: list[str], keep: Path) -> None:
-    """Copy the records `names` of a run, and its notebooks' times; records kept before make way.
+    """Copy the records `names` of a run, its verdicts and times; records kept before make way.
 
-    Other files in `keep` stay. Raises DBetaError when there is nothing to keep.
+    Verdicts are the tables of notebook 08, beside the results folder. Other files in `keep` stay.
+    Raises DBetaError when there is nothing to keep, or a table of verdicts is damaged.
     """
     from dbeta_lib.files import read_json, write_json
     from dbeta_lib.reporting.readme import TIMES
+    from dbeta_lib.sweeps import load_verdicts
 
     if not names:
         raise DBetaError(f"{folder} holds no result to keep; run notebooks 04 and 05 first")
+    verdicts = sorted((folder.parent / "verdicts").glob("*.json"))
+    for path in verdicts:
+        load_verdicts(path)
     keep.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(folder / name, keep / name)
+    for path in verdicts:
+        (keep / "verdicts").mkdir(exist_ok=True)
+        shutil.copyfile(path, keep / "verdicts" / path.name)
     for path in keep.glob("*.json"):  # only now: whatever fails above loses nothing
         if path.name not in names and _is_record(path):
             path.unlink()

@@ -4,9 +4,12 @@ The paper holds against a softmax over the batch that it needs much memory. Both
 the model, from the same B x B logits, forward and backward; nothing else of a step is in it.
 """
 
+import os
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import pandas as pd
@@ -79,7 +82,7 @@ def peak_bytes(work: Callable[[], object], device: str = "cpu") -> int:
         work()
         return torch.cuda.max_memory_allocated() - before
     cpu = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=cpu, profile_memory=True) as profiled:
+    with _quiet(), torch.profiler.profile(activities=cpu, profile_memory=True) as profiled:
         work()
     events = profiled.profiler.kineto_results.events()
     changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
@@ -88,3 +91,17 @@ def peak_bytes(work: Callable[[], object], device: str = "cpu") -> int:
         held += change
         peak = max(peak, held)
     return peak
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch's profiler writes lines of its own past Python's stderr, which no setting turns off."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -21,6 +21,7 @@ EXPECTED = [
     "05_linear_probe",
     "06_lead_subsets",
     "07_fine_tuning",
+    "08_components_and_negatives",
     "10_explore",
     "11_paper_tables",
 ]

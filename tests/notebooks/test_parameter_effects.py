@@ -101,6 +101,11 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "map_method": ("umap", "synthetic"),
     "map_points": (50, "synthetic"),
     "more_results": ([], "synthetic"),
+    "sweeps": ("{elsewhere}", "synthetic"),
+    "sweep_size": ("", "synthetic"),
+    "sweep_seeds": ([1], "synthetic"),
+    "question": ("probe_100", "synthetic"),
+    "batches": ([32], "synthetic"),
 }
 # What a change of one of these alone can do is to be refused in a sentence that says what belongs
 # together: a network and the store's rate, a class and its task.
