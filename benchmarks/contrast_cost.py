@@ -6,9 +6,9 @@
 The loss alone, forward and backward, of features `[B, 768]` that are there already. Each of the two
 as the library has it, all pairs of a batch at once, and in blocks of rows, where memory grows with
 B and not with B x B: ETS is a sum over pairs and falls into blocks by itself; InfoNCE needs the
-sums of its columns first, so one more pass. That all four give the same gradient is checked. Times are
-medians of runs in turn (of the CPU's own seconds: other processes do not count); memory is what a
-process of its own held above what it held before. The result goes to
+sums of its columns first, so one more pass. That all four give the same gradient is checked. Times
+are medians of runs in turn (of the CPU's own seconds: other processes do not count); memory is what
+a process of its own held above what it held before. The result goes to
 benchmarks/results/<day>-contrast-cost<LABEL>.json with a page beside it.
 """
 

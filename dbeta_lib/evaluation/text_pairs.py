@@ -25,7 +25,7 @@ import pandas as pd
 from dbeta_lib.data.reports import normalise_report
 from dbeta_lib.embedders import HubEmbedder
 from dbeta_lib.errors import DBetaError, UsageError, nearest
-from dbeta_lib.evaluation.metrics import Interval, bootstrap
+from dbeta_lib.evaluation.metrics import Interval, bootstrap, paired_bootstrap
 from dbeta_lib.inference import inference_mode
 
 PATH = Path(__file__).with_name("text_pairs.json")
@@ -100,14 +100,34 @@ def pair_auc(
     pairs as `load_pairs` gives them, or a part of it; cosines `[n]` in its order. The interval's
     `patients` is the number of findings. Raises UsageError for another question or length.
     """
+    is_synonym, (found,), findings = _asked(pairs, [cosines], against)
+    return bootstrap(is_synonym, found, findings, resamples, seed)
+
+
+def pair_gain(
+    pairs: pd.DataFrame,
+    one: Sequence[float],
+    other: Sequence[float],
+    against: str = "unrelated",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Pair AUC of the encoder with cosines `one` minus that of `other`, on the same findings."""
+    is_synonym, found, findings = _asked(pairs, [one, other], against)
+    return paired_bootstrap(is_synonym, *found, findings, resamples, seed)
+
+
+def _asked(pairs: pd.DataFrame, cosines: Sequence[Sequence[float]], against: str):
+    """Of the rows that are compared: is it a synonym pair, each encoder's cosines, the finding."""
     if against not in AGAINST:
         raise UsageError(f"synonyms are asked against{nearest(against, AGAINST)}")
-    if len(cosines) != len(pairs):
-        raise UsageError(f"{len(cosines)} cosines are given for {len(pairs)} pairs")
-    asked = pairs["relation"].isin(["synonym", against]).to_numpy()
-    is_synonym = (pairs["relation"] == "synonym").to_numpy()[asked]
-    found = np.asarray(cosines, dtype=np.float64)[asked]
-    return bootstrap(is_synonym, found, pairs["finding"][asked], resamples, seed)
+    for each in cosines:
+        if len(each) != len(pairs):
+            raise UsageError(f"{len(each)} cosines are given for {len(pairs)} pairs")
+    kept = pairs["relation"].isin(["synonym", against]).to_numpy()
+    is_synonym = (pairs["relation"] == "synonym").to_numpy()[kept]
+    found = [np.asarray(each, dtype=np.float64)[kept] for each in cosines]
+    return is_synonym, found, pairs["finding"][kept]
 
 
 def pair_table(

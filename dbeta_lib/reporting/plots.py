@@ -12,6 +12,7 @@ from dbeta_lib.reporting.plots_ablations import (
     plot_matching,
     plot_verdicts,
 )
+from dbeta_lib.reporting.plots_encoders import plot_size_gain, plot_text_pairs
 from dbeta_lib.reporting.plots_map import plot_map
 from dbeta_lib.reporting.plots_occlusion import plot_occlusion
 from dbeta_lib.reporting.plots_records import plot_heart_rates, plot_ranking
@@ -49,6 +50,8 @@ __all__ = [
     "plot_score_bars",
     "plot_score_shift",
     "plot_similarity",
+    "plot_size_gain",
+    "plot_text_pairs",
     "plot_verdicts",
     "plot_zipf",
 ]

@@ -22,6 +22,7 @@ EXPECTED = [
     "06_lead_subsets",
     "07_fine_tuning",
     "08_components_and_negatives",
+    "09_text_encoders",
     "10_explore",
     "11_paper_tables",
 ]
