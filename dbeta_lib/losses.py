@@ -91,6 +91,8 @@ def infonce_loss(logits: Tensor, signs: Tensor) -> Tensor:
 
 
 def _softmax_side(logits: Tensor, together: Tensor) -> Tensor:
+    """Mean over rows with a partner of log sum_k exp s_ik less the mean of its partners' s_ij."""
     partners = together.sum(dim=1)
-    terms = -(together * logits.log_softmax(dim=1)).sum(dim=1) / partners.clamp(min=1)
-    return terms.sum() / (partners > 0).sum().clamp(min=1)
+    own = (together * logits).sum(dim=1) / partners.clamp(min=1)
+    has_partner = partners > 0
+    return ((logits.logsumexp(dim=1) - own) * has_partner).sum() / has_partner.sum().clamp(min=1)

@@ -32,10 +32,11 @@ def contrast_cost(
     """Seconds and memory of each contrast at each batch size.
 
     batches: records B. width: numbers of a feature. repeats: the losses take turns, so that a busy
-    machine slows both; the median counts. Returns columns `batch`, `loss`, `seconds` (forward and
-    backward), `peak_mb` (most that was held at once beyond features and signs), `value` (of the
-    loss). Raises UsageError for a batch below 2.
+    machine slows both; the median counts, on a CPU of the seconds that it worked for this process.
+    Returns columns `batch`, `loss`, `seconds` (forward and backward), `peak_mb` (most that was held
+    at once beyond features and signs), `value` (of the loss). Raises UsageError for a batch of one.
     """
+    clock = time.process_time if device == "cpu" else time.perf_counter
     rows = []
     for batch in batches:
         if batch < 2:
@@ -45,9 +46,9 @@ def contrast_cost(
         values = {name: step(name) for name in CONTRASTS}  # once, to warm up
         for _ in range(repeats):
             for name in CONTRASTS:
-                start = time.perf_counter()
+                start = clock()
                 step(name)
-                taken[name].append(time.perf_counter() - start)
+                taken[name].append(clock() - start)
         for name in CONTRASTS:
             rows.append({"batch": batch, "loss": name, "seconds": statistics.median(taken[name]),
                          "peak_mb": peak_bytes(partial(step, name), device) / 2**20,
