@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dbeta_lib import box
-from dbeta_lib.box.pack import commands, pack
+from dbeta_lib.box.pack import commands, pack, rewrite
 from dbeta_lib.cli import main
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data import ensure_store
@@ -106,7 +106,8 @@ def assert_texts_follow(folder):
     """Card and data statement, made again from the box's own files, are the same."""
     told = read_json(folder / box.MANIFEST)
     card = (folder / box.CARD).read_text(encoding="utf-8")
-    assert card == model_card.card(told, folder)
+    again = f"after a change of wording: dbeta_lib.box.pack.rewrite({str(folder)!r})"
+    assert card == model_card.card(told, folder), again
     written = (folder / box.STATEMENT).read_text(encoding="utf-8")
     assert written == model_card.statement(told, folder)
     results = load_all(folder / "results")
@@ -127,6 +128,16 @@ def test_a_changed_result_changes_the_card(packed, tmp_path):
     told = read_json(copy / box.MANIFEST)
     assert "0.123 [0.100, 0.200]" in model_card.card(told, copy)
     assert model_card.card(told, copy) != (copy / box.CARD).read_text(encoding="utf-8")
+
+
+def test_texts_can_be_written_again_alone(packed, folder_bytes, tmp_path, monkeypatch):
+    copy = shutil.copytree(packed, tmp_path / "copy")
+    rewrite(copy)
+    assert folder_bytes(copy) == folder_bytes(packed)
+    monkeypatch.setattr(model_card, "_LIMITS", "- none is known")
+    rewrite(copy)
+    assert "none is known" in (copy / box.CARD).read_text(encoding="utf-8")
+    box.check(copy)
 
 
 def test_the_commands_in_it_make_the_same_weights(run, packed, published, tmp_path):

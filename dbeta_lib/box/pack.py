@@ -67,15 +67,27 @@ def pack(run: Path, dest: Path) -> Path:
         _keep_seen(store, partial / box.SEEN)
         # In the order in which it will be read again, so that the texts can be made again too.
         told = json.loads(json.dumps(_told(model, summary, store), sort_keys=True))
-        for name, write in ((box.CARD, model_card.card), (box.STATEMENT, model_card.statement)):
-            text = write(told, partial)
-            with atomic_write(partial / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+        _write_texts(told, partial)
         files = sorted(path for path in partial.rglob("*") if path.is_file())
         told["files"] = {p.relative_to(partial).as_posix(): sha256_file(p) for p in files}
         return _put(partial, dest, told)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def rewrite(folder: Path) -> None:
+    """Write a box's card and data statement again, after their wording in the code was changed."""
+    told = box.check(folder)
+    _write_texts(told, folder)
+    texts = {name: sha256_file(folder / name) for name in (box.CARD, box.STATEMENT)}
+    write_json(folder / box.MANIFEST, told | {"files": told["files"] | texts})
+
+
+def _write_texts(told: dict[str, Any], folder: Path) -> None:
+    for name, write in ((box.CARD, model_card.card), (box.STATEMENT, model_card.statement)):
+        text = write(told, folder)
+        with atomic_write(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def _put(partial: Path, dest: Path, told: dict[str, Any]) -> Path:

@@ -24,8 +24,9 @@ FACTS = {  # what is known of a data set beyond its files, with the source of it
     "ptb-xl": (
         "12-lead ECGs of 10 s, recorded between October 1989 and June 1996 with devices of "
         "Schiller AG; reports and SCP-ECG statements by up to two cardiologists, a part of them "
-        "by the device and checked by nobody; a waiver of the institutional ethics committee for "
-        "the anonymous data (PTB-2020-1) (Wagner et al., Scientific Data 7, 154, 2020)."
+        "by the device and checked by nobody (Wagner et al., Scientific Data 7, 154, 2020). The "
+        "institutional ethics committee approved that the anonymous data be published "
+        "(PTB-2020-1; the data set's page)."
     ),
 }
 _INTENDED = """\
@@ -197,9 +198,10 @@ def statement(told: dict[str, Any], folder: Path) -> str:
     parts = [
         f"# Data statement: what the model in this folder was trained on\n\n{told['sentence']}",
         "## Source\n\n"
-        f"{official.title}, <{official.page}>, licence {official.licence}. "
-        f"{FACTS.get(data['name'], '')}\n\n"
-        f"Version found: {data['source']['version']} (checksum `{data['source']['checksum']}`). "
+        f"{_title(data)}, licence {official.licence}; its page offers now: {official.title}, "
+        f"<{official.page}>. {FACTS.get(data['name'], '')}\n\n"
+        f"Read here: version {data['source']['version']}, {data['counts']['records']:,} records "
+        f"(checksum `{data['source']['checksum']}`). "
         f"Prepared with {options}; fingerprint of the store `{data['fingerprint']}`. "
         f"Set aside, with reasons: {data['counts']['set_aside'] or 'none'}.",
         f"## Who and what\n\n{_who(data, training)}",
@@ -226,8 +228,8 @@ def _who(data: dict[str, Any], training: dict[str, Any]) -> str:
         f"quartiles of age {', '.join(f'{age:.0f}' for age in ages)} years" if ages else "no ages"
     )
     return (
-        f"{data['part']} trained it: {training['records']:,} ECGs of {training['patients']:,} "
-        f"patients ({_counts(training['sex'])}; {told}). Records by split: "
+        f"Of these {data['part']} trained it: {training['records']:,} ECGs of "
+        f"{training['patients']:,} patients ({_counts(training['sex'])}; {told}). Records by split: "
         f"{_counts(data['counts']['split'])}; no patient stands in two of them."
     )
 
