@@ -229,7 +229,8 @@ def _who(data: dict[str, Any], training: dict[str, Any]) -> str:
     )
     return (
         f"Of these {data['part']} trained it: {training['records']:,} ECGs of "
-        f"{training['patients']:,} patients ({_counts(training['sex'])}; {told}). Records by split: "
+        f"{training['patients']:,} patients ({_counts(training['sex'])}; {told}). Records by "
+        "split: "
         f"{_counts(data['counts']['split'])}; no patient stands in two of them."
     )
 
