@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from dbeta_lib.data.lead_names import parse_label
-from dbeta_lib.data.signals import Rejected, in_mv
+from dbeta_lib.data.recordings import in_mv
+from dbeta_lib.data.signals import Rejected
 from dbeta_lib.data.wfdb_header import Header, SignalLine, parse_header
 from dbeta_lib.errors import nearest
 from dbeta_lib.leads import LEADS, lead_index

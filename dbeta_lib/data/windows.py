@@ -3,12 +3,12 @@
 import numpy as np
 
 from dbeta_lib.data import quality
+from dbeta_lib.data.recordings import Recordings, in_mv
 from dbeta_lib.data.signals import (
     MIN_SECONDS,
     SECONDS,
     Rejected,
     Signal,
-    in_mv,
     resample,
     to_signal,
 )
@@ -68,7 +68,7 @@ def _window(
         where = f"window {index}: " if is_one_of_many else ""
         return Rejected(reason.reason, where + reason.detail)
     # Looked at as recorded: resampling hides clipping and hum.
-    findings = quality.flags(samples, mask, rate)
+    (findings,) = quality.flags(Recordings(samples[None], mask[None], rate))
     signal = pad(signal.replace(findings=findings), SECONDS * hz)
     _ = signal.hash  # worked out here, in a worker, and sent with the signal
     return signal
