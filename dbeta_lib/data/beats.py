@@ -47,7 +47,7 @@ def block_of(sampling_rate: float) -> int:
 
 
 def slow_down(ecg: np.ndarray, sampling_rate: float) -> np.ndarray:
-    """Float `[leads, T]` as means of blocks, for what is slow; units and dtype stay."""
+    """Float `[leads, T]` as means of `block_of` samples, for what is slow; units and dtype stay."""
     block = block_of(sampling_rate)
     if block == 1:
         return ecg
@@ -59,14 +59,14 @@ def slow_down(ecg: np.ndarray, sampling_rate: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _weights(block: int, count: int, dtype: np.dtype) -> np.ndarray:
-    """For so many blocks in one product; of four, BLAS needs a third of the time that it does of one."""
+    """The means of `count` blocks as one product: of four BLAS makes thrice as many as of one."""
     return np.kron(np.eye(count), np.full((block, 1), 1 / block)).astype(dtype)
 
 
 def find_beats(ecg: np.ndarray, sampling_rate: float) -> Beats:
     """The beats of recordings after `slow_down`.
 
-    ecg: float mV `[n, 12, T]`, without NaN, each lead around 0; leads not to be looked at are zeros.
+    ecg: float mV `[n, 12, T]`, no NaN, each lead around 0; leads not to be looked at are zeros.
     """
     n, leads, length = ecg.shape
     if length < 2 * sampling_rate:
@@ -135,7 +135,7 @@ def _tops(place: np.ndarray, height: np.ndarray, row: np.ndarray) -> tuple[np.nd
 def _spread(
     velocity: np.ndarray, peaks: np.ndarray, is_peak: np.ndarray, rate: float
 ) -> np.ndarray:
-    """Seconds `[n]`: area over height of the median beat's velocity, above what it is between beats.
+    """Seconds `[n]`: area over height of the median beat's velocity, beyond that between beats.
 
     0 where fewer than two beats are whole.
     """
@@ -172,9 +172,9 @@ def _around(
 
 
 def _t_peak(beat: np.ndarray, after: np.ndarray, rate: float) -> np.ndarray:
-    """Seconds `[n]` from the QRS to the largest distance from the baseline, from 0.14 s after it on.
+    """Seconds `[n]` from the QRS to the largest distance from the baseline.
 
-    Up to `after` seconds (`[n]`); 0 where that leaves nothing.
+    Looked at are 0.14 s to `after` seconds (`[n]`) from the QRS; 0 where that is nothing.
     """
     start = round(BEFORE * rate)
     onset, first = round((BEFORE - 0.1) * rate), start + round(_T_FROM * rate)

@@ -55,7 +55,9 @@ def _basis(samples: int, sampling_rate: float) -> np.ndarray:
     """float32 `[samples, 6 n]`: cosine and sine of each frequency, of that below and that above."""
     offsets = (0, -_BESIDE, _BESIDE)
     bands = [hz + offset for hz in HZ if _can_show(hz, sampling_rate) for offset in offsets]
+    if not bands:
+        return np.zeros((samples, 0), dtype=np.float32)
     time = 2 * np.pi * np.arange(samples) / sampling_rate
     window = np.hanning(samples) * 2 / np.hanning(samples).sum()
     waves = [window * wave(f * time) for f in bands for wave in (np.cos, np.sin)]
-    return np.array(waves, dtype=np.float32).reshape(-1, samples).T.copy()
+    return np.array(waves, dtype=np.float32).T.copy()

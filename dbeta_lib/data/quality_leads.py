@@ -45,7 +45,9 @@ def _limb_leads(seen: View) -> Found:
     rows = np.flatnonzero(seen.moving[:, :LIMB].all(axis=1))
     for row, says in zip(rows, find_swapped_leads(limb[rows])):
         if says:
-            remedy = "compare the lead names with the export, or derive the limb leads from I and II"
+            remedy = (
+                "compare the lead names with the export, or derive the limb leads from I and II"
+            )
             yield row, Finding("limb-leads", LEADS[:LIMB], says, remedy, True)
 
 
@@ -62,7 +64,9 @@ def _limb_reversal(seen: View, beats: Beats) -> Found:
     for row in np.flatnonzero(
         beats.found & seen.moving[:, used].all(axis=1) & (norm > 0) & opposite
     ):
-        says = "lead I is the mirror of what V1 to V6 foretell, as with the arm electrodes exchanged"
+        says = (
+            "lead I is the mirror of what V1 to V6 foretell, as with the arm electrodes exchanged"
+        )
         remedy = "look at I and aVR; if so, negate I and exchange II with III and aVR with aVL"
         yield row, Finding("limb-reversal", ("I", "aVR"), says, remedy, True)
 

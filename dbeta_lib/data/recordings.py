@@ -4,13 +4,11 @@ A call of numpy costs microseconds before it touches a number; on one recording 
 hundred calls of cleaning and checking would take longer than their arithmetic.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-
-from dbeta_lib.leads import LEADS
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,8 @@ class Recordings:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, rows: np.ndarray) -> "Recordings":
-        """Those of the rows named; itself, where that is all of them."""
+    def only(self, rows: Sequence[int]) -> "Recordings":
+        """Those of the rows named, ascending; itself, where that is all of them."""
         if len(rows) == len(self):
             return self
         return Recordings(self.samples[rows], self.lead_mask[rows], self.sampling_rate)
@@ -51,7 +49,7 @@ class Recordings:
     @cached_property
     def extremes(self) -> tuple["Extreme", "Extreme"]:
         """The highest samples and the lowest ones."""
-        found = [(_extreme(each, np.max), _extreme(each, np.min)) for each in self.samples]
+        found = [(_of(each, np.maximum), _of(each, np.minimum)) for each in self.samples]
         return tuple(Extreme(*map(np.stack, zip(*each))) for each in zip(*found))
 
 
@@ -63,9 +61,9 @@ class Extreme:
     times: np.ndarray
 
 
-def _extreme(samples: np.ndarray, of: Callable) -> tuple[np.ndarray, list[int]]:
-    """Of one recording `[12, T]`, which stays in the cache for it."""
-    value = of(samples, axis=1)
+def _of(samples: np.ndarray, better: np.ufunc) -> tuple[np.ndarray, list[int]]:
+    """Extreme and times of one recording `[12, T]`, which stays in the cache for both."""
+    value = better.reduce(samples, axis=1)
     is_at = samples == value[:, None]
     return value, [np.count_nonzero(lead) for lead in is_at]  # axis=1 would take thrice as long
 

@@ -136,8 +136,8 @@ def to_signals(recordings: Recordings) -> list[Signal | Rejected]:
     # Flat leads too: int16 would wrap around without a word.
     peak = np.maximum(top.max(axis=1), -bottom.min(axis=1))
     reasons = [_reason(*of) for of in zip(moving.any(axis=1), peak, swing)]
-    kept = np.flatnonzero([reason is None for reason in reasons])
-    ecg = recordings[kept].samples
+    kept = [row for row, reason in enumerate(reasons) if reason is None]
+    ecg = recordings.only(kept).samples
     uv = iter(ecg if recordings.is_uv else np.rint(ecg * 1000).astype(np.int16))
     columns = zip(reasons, bits(present).tolist(), filled.tolist(), bits(flat).tolist())
     return [reason or Signal(next(uv), *values) for reason, *values in columns]
@@ -175,7 +175,7 @@ def _fill_gaps(ecg: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, int]:
 def _swing(ecg: np.ndarray) -> float:
     """The median excursion within a tenth of the recording, of `[leads, T]` and in its unit."""
     step = max(ecg.shape[1] // 10, 1)
-    starts = np.arange(0, ecg.shape[1] // step * step, step)[:10]  # what is left over is in the last
+    starts = np.arange(0, ecg.shape[1] // step * step, step)[:10]  # the last has what is left over
     highest, lowest = (f.reduceat(ecg, starts, axis=1) for f in (np.maximum, np.minimum))
     return float(np.median(highest - lowest))
 

@@ -187,7 +187,5 @@ def test_every_reason_for_setting_a_record_aside_comes_with_a_remedy():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Rejected"
     ]
-    reasons = {
-        call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)
-    }
+    reasons = {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
     assert len(reasons) > 8 and reasons == set(signals.REMEDIES)
