@@ -36,7 +36,7 @@ def test_both_recipes_run_from_both_starts_and_the_page_has_a_row_each(benchmark
         "--out",
         str(tmp_path / "out"),
     ]
-    benchmark.main(asked)
+    benchmark.main([*asked, "--out", str(tmp_path / "out")])
     numbers, page = sorted((tmp_path / "out").iterdir())
     runs = json.loads(numbers.read_text(encoding="utf-8"))["runs"]
     assert len(runs) == len({(r["recipe"], r["start"], r["settings"]["epochs"]) for r in runs}) == 8
