@@ -48,7 +48,8 @@ def plot_size_gain(
     needed = ["value", "low", "high", "parameters", "weights", "frozen", "per_seed"]
     need_columns(table, needed, "the table of gains")
     owner = table.index.str.removesuffix(FROZEN)
-    sizes = {**dict(zip(owner, table["parameters"] / 1e6)), reference[0]: reference[1] / 1e6}
+    own = reference[0].removesuffix(FROZEN)
+    sizes = {**dict(zip(owner, table["parameters"] / 1e6)), own: reference[1] / 1e6}
     room = max(words.width_mm(name, TICK_PT) for name in sizes)
     chart = new_chart(PAGE_MM, 86 + room)
     axes = chart.subplots()
@@ -66,8 +67,8 @@ def plot_size_gain(
             axes.plot(
                 x, part["value"], marker, color=color, mfc=face, label=label, transform=across
             )
-    axes.plot([columns[reference[0]]], [0], "*", color="black", ms=9, label=f"{reference[0]}: 0",
-              transform=across)  # fmt: skip
+    at = columns[own] + (BESIDE if own != reference[0] else -BESIDE)
+    axes.plot([at], [0], "*", color="black", ms=8, label=f"{reference[0]}: 0", transform=across)
     reference_line(axes, 0, "no difference")
     axes.set_xlabel("parameters of the text encoder [millions]")
     axes.set(ylabel=f"difference in {metric}")

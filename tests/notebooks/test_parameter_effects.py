@@ -100,6 +100,8 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "challenge_weights": ("{weights}", "cinc"),
     "map_method": ("umap", "synthetic"),
     "map_points": (50, "synthetic"),
+    "reference": ("BERT tiny", "synthetic"),
+    "encoders": ("{encoders}", "synthetic"),
     "more_results": ([], "synthetic"),
     "sweeps": ("{elsewhere}", "synthetic"),
     "sweep_size": ("", "synthetic"),
@@ -270,7 +272,7 @@ def places(tmp_path_factory, make_ptb_xl):
     BertModel(config).save_pretrained(folder / "bert")
     paths = {name: folder / name for name in ("ptb-xl", "fewer", "cinc2021", "bert")}
     own = folder / "cinc2021" / "training" / "georgia" / "g1" / "E00000.hea"
-    return paths | {"weights": folder / "weights.csv", "own": own}
+    return paths | {"weights": folder / "weights.csv", "own": own, "encoders": folder}
 
 
 @pytest.fixture(scope="module")
