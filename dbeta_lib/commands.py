@@ -61,7 +61,10 @@ def pretrain(
     """Pre-train on a store's training split. Ends with 75 after SIGTERM, resumable.
 
     Example: dbeta pretrain stores/ptb-xl runs/mine --steps 1500 --set mask_ratio=0.75 --set keep=9
+    On several GPUs: accelerate launch --multi_gpu -m dbeta_lib.cli pretrain stores/ptb-xl runs/mine
     """
+    from accelerate import PartialState
+
     from dbeta_lib.config import DBetaConfig
     from dbeta_lib.data.store import SignalStore
     from dbeta_lib.training.pretrain import pretrain as train
@@ -80,8 +83,9 @@ def pretrain(
     opened = SignalStore.open(store)
     model = build_model(config.replace(**given), opened, run["seed"])
     summary = train(model, opened, out, resume=resume, fresh=fresh, **run)
-    losses = ", ".join(f"{name} {value:.3f}" for name, value in summary.losses.items())
-    typer.echo(f"{summary.model}: {summary.steps} steps, {losses}")
+    if PartialState().is_main_process:
+        losses = ", ".join(f"{name} {value:.3f}" for name, value in summary.losses.items())
+        typer.echo(f"{summary.model}: {summary.steps} steps, {losses}")
 
 
 def report(
