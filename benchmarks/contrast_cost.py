@@ -38,7 +38,7 @@ def page(found: dict[str, Any]) -> str:
 {rows}
 Forward and backward of the loss alone; the encoders, whose cost is the same for both, are not in
 it. On a CPU the time is what it worked for this process, over all threads. Memory is what torch's
-tensors held at once beyond the features. InfoNCE is the form of the model, which takes several partners
+tensors held at once beyond the features. InfoNCE is the model's form, which takes several partners
 of a record.
 """
 
