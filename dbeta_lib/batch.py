@@ -1,10 +1,13 @@
 """What `DBeta.forward` takes: everything about a batch by name, nothing by position."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+IGNORED = -100  # label of a position that is not to be predicted
 
 
 @dataclass
@@ -24,15 +27,53 @@ class Batch:
     report_id: Tensor  # [B] int64, the record's own report
     text_report_id: Tensor | None = None  # [B] int64, the report given; None: as report_id
     ecg_noise: Tensor | None = None  # [B, tokens] uniform; its order decides which are removed
+    mlm_places: Tensor | None = None  # [n] int64, places in the flattened labels to be predicted
+    # [] float, what the MLM loss sums over the n words are divided by where this is a part of a
+    # batch: the whole batch's words over the number of its parts. None: n.
+    mlm_words: Tensor | None = None
+
+    def places(self) -> Tensor:
+        """`mlm_places`, found in the labels where they are not given (a GPU then is waited for)."""
+        if self.mlm_places is not None:
+            return self.mlm_places
+        return (self.mlm_labels.flatten() != IGNORED).nonzero().squeeze(1)
+
+    def split(self, parts: int) -> "list[Batch]":
+        """The batch in `parts` of equal size, whose mean loss is the batch's (ETS apart).
+
+        ETS pairs the records of a part only. Part i has the records i, i + parts, ..., so that
+        several processes that split their slices pair the records that one process would. Raises
+        ValueError when the parts cannot be equal.
+        """
+        if parts == 1:
+            return [self]
+        if len(self) % parts:
+            raise ValueError(f"{len(self)} records are no multiple of {parts} parts")
+        words = self.mlm_words
+        if words is None:
+            words = torch.tensor(float(len(self.places())))
+        rows = dataclasses.replace(self, mlm_places=None, mlm_words=None)
+        found = [rows._each(lambda t, i=i: t[i::parts].contiguous()) for i in range(parts)]
+        return [
+            dataclasses.replace(part, mlm_places=part.places(), mlm_words=words / parts)
+            for part in found
+        ]
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
         """A copy with every tensor on `device`."""
-        moved = {
-            f.name: value.to(device, non_blocking=non_blocking) if value is not None else None
-            for f in dataclasses.fields(self)
-            for value in [getattr(self, f.name)]
-        }
-        return Batch(**moved)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "Batch":
+        """A copy in page-locked memory, from where a GPU takes it while others compute."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(**{name: change(tensor) for name, tensor in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Those that are given, by name."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
     def __len__(self) -> int:
         return self.ecg.shape[0]

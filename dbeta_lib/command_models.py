@@ -20,6 +20,16 @@ def optional_folder(param: typer.CallbackParam, path: Path | None) -> Path | Non
     return path if path is None else existing_folder(param, path)
 
 
+def optional_model(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """A model's folder; the word "box" is the one that comes with the kit."""
+    if path == Path("box") and not path.is_dir():
+        from dbeta_lib import box
+
+        box.check()
+        return box.MODEL
+    return optional_folder(param, path)
+
+
 def optional_file(param: typer.CallbackParam, path: Path | None) -> Path | None:
     if path is not None and not path.is_file():
         wanted = param.help.rstrip(".")
@@ -29,7 +39,10 @@ def optional_file(param: typer.CallbackParam, path: Path | None) -> Path | None:
 
 Model = Annotated[
     Path | None,
-    typer.Argument(help="A folder that save_pretrained wrote.", callback=optional_folder),
+    typer.Argument(
+        help='A folder that save_pretrained wrote, or "box": the kit\'s own.',
+        callback=optional_model,
+    ),
 ]
 Store = Annotated[
     Path | None, typer.Argument(help="A prepared signal store.", callback=optional_folder)
@@ -195,10 +208,15 @@ def _seen(model: Path, store, probed: bool = False):
     A run keeps names and fingerprints of its stores, not their records: of another store it is not
     known whether its patients are these. `probed`: a probe is fitted on the training rows.
     """
+    from dbeta_lib import box
     from dbeta_lib.evaluation.records import provenance
     from dbeta_lib.evaluation.results import Provenance
     from dbeta_lib.training.settings import Summary
 
+    train, packed = store.rows("train"), model.resolve().parent
+    if box.is_there(packed):  # it keeps which records were read
+        seen = box.pretrained_on(packed)
+        return provenance(store, store.rows("test"), seen, train if probed else None)
     summary = model.resolve().parent / "summary.json"
     if not summary.is_file():
         return Provenance.unknown("no summary.json beside the model: data not known")
@@ -210,5 +228,4 @@ def _seen(model: Path, store, probed: bool = False):
             names = tuple(f"{name} {fingerprint[:12]}" for name, fingerprint in read)
             return Provenance(names, None, None, None, None, told)
         return Provenance.unknown(told, Summary.open(summary).identity["store"])
-    train = store.rows("train")
     return provenance(store, store.rows("test"), [(store, train)], train if probed else None)

@@ -61,7 +61,10 @@ def pretrain(
     """Pre-train on a store's training split. Ends with 75 after SIGTERM, resumable.
 
     Example: dbeta pretrain stores/ptb-xl runs/mine --steps 1500 --set mask_ratio=0.75 --set keep=9
+    On several GPUs: accelerate launch --multi_gpu -m dbeta_lib.cli pretrain stores/ptb-xl runs/mine
     """
+    from accelerate import PartialState
+
     from dbeta_lib.config import DBetaConfig
     from dbeta_lib.data.store import SignalStore
     from dbeta_lib.training.pretrain import pretrain as train
@@ -80,8 +83,9 @@ def pretrain(
     opened = SignalStore.open(store)
     model = build_model(config.replace(**given), opened, run["seed"])
     summary = train(model, opened, out, resume=resume, fresh=fresh, **run)
-    losses = ", ".join(f"{name} {value:.3f}" for name, value in summary.losses.items())
-    typer.echo(f"{summary.model}: {summary.steps} steps, {losses}")
+    if PartialState().is_main_process:
+        losses = ", ".join(f"{name} {value:.3f}" for name, value in summary.losses.items())
+        typer.echo(f"{summary.model}: {summary.steps} steps, {losses}")
 
 
 def report(
@@ -144,18 +148,26 @@ def report(
 
 
 def _keep(folder: Path, names: list[str], keep: Path) -> None:
-    """Copy the records `names` of a run, and its notebooks' times; records kept before make way.
+    """Copy the records `names` of a run, its verdicts and times; records kept before make way.
 
-    Other files in `keep` stay. Raises DBetaError when there is nothing to keep.
+    Verdicts are the tables of notebook 08, beside the results folder. Other files in `keep` stay.
+    Raises DBetaError when there is nothing to keep, or a table of verdicts is damaged.
     """
     from dbeta_lib.files import read_json, write_json
     from dbeta_lib.reporting.readme import TIMES
+    from dbeta_lib.sweeps import load_verdicts
 
     if not names:
         raise DBetaError(f"{folder} holds no result to keep; run notebooks 04 and 05 first")
+    verdicts = sorted((folder.parent / "verdicts").glob("*.json"))
+    for path in verdicts:
+        load_verdicts(path)
     keep.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(folder / name, keep / name)
+    for path in verdicts:
+        (keep / "verdicts").mkdir(exist_ok=True)
+        shutil.copyfile(path, keep / "verdicts" / path.name)
     for path in keep.glob("*.json"):  # only now: whatever fails above loses nothing
         if path.name not in names and _is_record(path):
             path.unlink()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dbeta_lib.command_models import optional_file, optional_folder
+from dbeta_lib.command_models import optional_file, optional_folder, optional_model
 from dbeta_lib.errors import DBetaError, UsageError
 
 PAGES = 20  # recordings of a folder that get their own place on its page
@@ -16,7 +16,7 @@ def predict(
     ecgs: Annotated[Path, typer.Argument(help="A recording, or a folder of them: FILE|DIR.")],
     model: Annotated[
         Path | None,
-        typer.Option(help="A folder that save_pretrained wrote.", callback=optional_folder),
+        typer.Option(help="A folder that save_pretrained wrote.", callback=optional_model),
     ] = None,
     task: Annotated[str, typer.Option(help="Classes that the kit describes.")] = "super",
     prompts: Annotated[

@@ -3,6 +3,7 @@
 MLM predicts masked words, MEM masked samples, ETM whether text and ECG belong together, and ETS
 contrasts all pairs of a batch by sigmoids. Where the official code differs from the paper's text,
 an argument chooses. InfoNCE, the softmax that ETS stands in place of, is here to be compared.
+Whatever the network computes in, a loss is taken in single precision at least.
 """
 
 import torch
@@ -10,14 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def mlm_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the masked words, -mean_i log softmax(logits_i)[labels_i].
+def full(x: Tensor) -> Tensor:
+    """`x` in single precision at least."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
-    logits `[n, V]` and labels `[n]` at the masked positions only; 0 when there is none.
+
+def mlm_loss(logits: Tensor, labels: Tensor, words: Tensor | None = None) -> Tensor:
+    """Cross-entropy of the masked words, -1/n sum_i log softmax(logits_i)[labels_i].
+
+    logits `[n, V]` and labels `[n]` at the masked positions only; 0 when there is none. words: what
+    the sum is divided by in place of n, where these are part of a larger batch (see `Batch`).
     """
     if labels.numel() == 0:
         return logits.sum()  # an empty sum: 0 with a gradient path
-    return F.cross_entropy(logits.float(), labels)
+    if words is None:
+        return F.cross_entropy(full(logits), labels)
+    return F.cross_entropy(full(logits), labels, reduction="sum") / words
 
 
 def mem_target(ecg: Tensor, tokens: int, patch: int, scaling: str = "lead") -> Tensor:
@@ -27,7 +36,7 @@ def mem_target(ecg: Tensor, tokens: int, patch: int, scaling: str = "lead") -> T
     variance, per channel over the whole record ("lead"), per channel and token ("patch"), or left
     in mV ("none"). A channel of zeros stays zeros.
     """
-    x = ecg[..., : tokens * patch].float()
+    x = full(ecg[..., : tokens * patch])
     if scaling == "lead":
         x = _standardise(x)
     x = x.unflatten(-1, (tokens, patch))
@@ -44,37 +53,49 @@ def mem_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean squared error of the removed tokens, sum(mask * err) / sum(mask).
 
     prediction, target `[B, tokens, channels, patch]`; err is the mean over a token's samples; mask
-    `[B, tokens]`, 1 = removed. 0 when nothing was removed.
+    `[B, tokens]`, 1 = removed. 0 when nothing was removed. As many tokens are removed of every
+    record, so the mean over the parts of a batch is that of the whole.
     """
-    error = (prediction.float() - target).square().mean(dim=(2, 3))
+    error = (full(prediction) - target).square().mean(dim=(2, 3))
     return (mask * error).sum() / mask.sum().clamp(min=1)
 
 
 def etm_loss(logits: Tensor, is_aligned: Tensor) -> Tensor:
     """Cross-entropy of the matching decision; logits `[B, 2]`, is_aligned `[B]`, 1 = own text."""
-    return F.cross_entropy(logits.float(), is_aligned.long())
+    return F.cross_entropy(full(logits), is_aligned.long())
 
 
 def ets_signs(
-    is_aligned: Tensor, report_id: Tensor, text_report_id: Tensor, positives: str = "aligned"
+    is_aligned: Tensor,
+    report_id: Tensor,
+    text_report_id: Tensor,
+    positives: str = "aligned",
+    first: int = 0,
 ) -> Tensor:
-    """y `[B, B]` (rows ECGs, columns texts): +1 where ECG i and text j belong together, else -1.
+    """y `[b, B]` (rows ECGs, columns texts): +1 where ECG i and text j belong together, else -1.
 
+    is_aligned, report_id `[b]` of the ECGs; text_report_id `[B]` of all texts, of which those of
+    the ECGs begin at `first`; b = B unless several processes share the batch.
     "aligned": the diagonal alone, where the text is the record's own. "same_report": every pair in
     which text j is the very report of ECG i, so duplicates are not pushed apart.
     """
     if positives == "same_report":
         return (report_id[:, None] == text_report_id[None, :]).float() * 2 - 1
-    return torch.diag_embed(2 * is_aligned.float()) - 1
+    aligned = is_aligned.float()
+    row = torch.arange(len(aligned), device=aligned.device)
+    signs = aligned.new_full((len(aligned), len(text_report_id)), -1.0)
+    signs[row, first + row] = 2 * aligned - 1
+    return signs
 
 
 def ets_loss(logits: Tensor, signs: Tensor, reduction: str = "sum") -> Tensor:
     """Sigmoid contrast, -1/B sum_ij log sigmoid(y_ij s_ij) (paper equation for L_ETS).
 
     logits s and signs y `[B, B]`. "sum" divides by B as the paper does, "mean" by B^2 as the
-    official code has done since 26 May 2025.
+    official code has done since 26 May 2025. Of one process of several, `[b, B]`: divided by b, or
+    by b B, so that the mean over the processes is the loss of the whole batch.
     """
-    terms = F.softplus(-signs * logits.float())
+    terms = F.softplus(-signs * full(logits))
     return terms.mean() if reduction == "mean" else terms.sum() / logits.shape[0]
 
 
@@ -86,11 +107,14 @@ def infonce_loss(logits: Tensor, signs: Tensor) -> Tensor:
     likewise, and L = (L_rows + L_columns) / 2. One partner each gives CLIP's loss, several the
     supervised form of Khosla et al. (NeurIPS 2020). ln B where all are alike; 0 without a partner.
     """
-    together, logits = (signs > 0).float(), logits.float()
+    logits = full(logits)
+    together = (signs > 0).to(logits.dtype)
     return (_softmax_side(logits, together) + _softmax_side(logits.T, together.T)) / 2
 
 
 def _softmax_side(logits: Tensor, together: Tensor) -> Tensor:
+    """Mean over rows with a partner of log sum_k exp s_ik less the mean of its partners' s_ij."""
     partners = together.sum(dim=1)
-    terms = -(together * logits.log_softmax(dim=1)).sum(dim=1) / partners.clamp(min=1)
-    return terms.sum() / (partners > 0).sum().clamp(min=1)
+    own = (together * logits).sum(dim=1) / partners.clamp(min=1)
+    has_partner = partners > 0
+    return ((logits.logsumexp(dim=1) - own) * has_partner).sum() / has_partner.sum().clamp(min=1)

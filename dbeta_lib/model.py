@@ -35,6 +35,7 @@ from dbeta_lib.losses import (
     mlm_loss,
 )
 from dbeta_lib.outputs import Output, Streams
+from dbeta_lib.processes import ALONE, Processes
 
 
 class DBeta(HubFiles, nn.Module):
@@ -133,6 +134,7 @@ class DBeta(HubFiles, nn.Module):
 
     def present(self, ecg: Tensor, lead_mask: Tensor | None) -> Tensor:
         """The ECG with absent leads zeroed, in the lead order that the stem was trained with."""
+        ecg = ecg.to(self.ecg_encoder.class_token.dtype)
         if lead_mask is not None:
             ecg = ecg * lead_mask.to(ecg.dtype).unsqueeze(-1)
         return ecg if self._order is None else ecg[:, self._order]
@@ -143,19 +145,21 @@ class DBeta(HubFiles, nn.Module):
         projected = self.text_projection(hidden)
         return hidden, projected, self.text_pooler(projected, attention_mask)
 
-    def ecg_stream(self, ecg: Tensor, noise: Tensor | None):
+    def ecg_stream(self, ecg: Tensor, noise: Tensor | None, kept: int | None = None):
         """Hidden `[B, n, E]`, projected `[B, n, H]`, pooled `[B, H]`, mask and restore."""
-        hidden, mask, restore = self.ecg_encoder(ecg, noise)
+        hidden, mask, restore = self.ecg_encoder(ecg, noise, kept)
         projected = self.ecg_projection(hidden)
         return hidden, projected, self.ecg_pooler(projected), mask, restore
 
-    def streams(self, ecg: Tensor, input_ids: Tensor, attention_mask: Tensor, noise) -> Streams:
+    def streams(
+        self, ecg: Tensor, input_ids: Tensor, attention_mask: Tensor, noise, kept: int | None = None
+    ) -> Streams:
         """One pass through everything but the heads; `ecg` as `present` returns it.
 
-        noise `[B, tokens]` masks ECG tokens, None keeps them all.
+        noise `[B, tokens]` masks ECG tokens, all but `kept` (None: by the config); None keeps all.
         """
         text_hidden, text_projected, text_pooled = self.text_stream(input_ids, attention_mask)
-        ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise)
+        ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise, kept)
         kept = attention_mask.bool()
         text_states, ecg_states = self.fusion(text_projected, ecg_projected, kept)
         return Streams(
@@ -173,15 +177,17 @@ class DBeta(HubFiles, nn.Module):
             restore,
         )
 
-    def forward(self, batch: Batch) -> Output:
+    def forward(self, batch: Batch, processes: Processes = ALONE) -> Output:
         """The four losses on one batch; see `Batch` for shapes and units.
 
-        Without `batch.ecg_noise` the masking is drawn from torch's generator.
+        Without `batch.ecg_noise` the masking is drawn from torch's generator. processes: those that
+        share a batch; ETS then contrasts the ECGs of this one's slice with the texts of all.
         """
         ecg, noise = self._seen(batch)
         streams = self.streams(ecg, batch.input_ids, batch.attention_mask, noise)
-        labels = batch.mlm_labels
-        masked_words = streams.text_states[-1][labels != -100]
+        places = batch.places()
+        masked_words = streams.text_states[-1].flatten(0, 1).index_select(0, places)
+        labels = batch.mlm_labels.flatten().index_select(0, places)
         logits = {
             "mlm": self.mlm_head(masked_words),
             "mem": self.samples(streams),
@@ -190,12 +196,12 @@ class DBeta(HubFiles, nn.Module):
         ecg_features = streams.ecg_pooled
         if self.config.objective.ets_view == "full":
             ecg_features = self.ecg_stream(ecg, None)[2]
-        logits["ets"] = self.similarity(ecg_features, streams.text_pooled)
+        logits["ets"] = self.similarity(ecg_features, processes.gather(streams.text_pooled))
         losses = {
-            "mlm": mlm_loss(logits["mlm"], labels[labels != -100]),
+            "mlm": mlm_loss(logits["mlm"], labels, batch.mlm_words),
             "mem": mem_loss(logits["mem"], self.mem_target(batch.ecg, ecg), streams.mask),
             "etm": etm_loss(logits["etm"], batch.is_aligned),
-            "ets": self.ets_loss(logits["ets"], batch),
+            "ets": self.ets_loss(logits["ets"], batch, processes),
         }
         losses["total"] = self.weighted(losses)
         features = {"ecg": ecg_features, "text": streams.text_pooled, "fused": streams.fused}
@@ -238,14 +244,14 @@ class DBeta(HubFiles, nn.Module):
         signal = seen if mem.mem_target == "masked" else self.present(whole, None)
         return mem_target(signal, ecg.tokens_of(signal.shape[-1]), ecg.patch, mem.mem_scaling)
 
-    def ets_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def ets_loss(self, logits: Tensor, batch: Batch, processes: Processes = ALONE) -> Tensor:
         """The contrast of a batch under the config's switches: ETS, or InfoNCE in its place."""
-        own = batch.report_id
-        given = own if batch.text_report_id is None else batch.text_report_id
-        objective = self.config.objective
-        signs = ets_signs(batch.is_aligned, own, given, objective.ets_positives)
-        if objective.contrast == "infonce":
-            return infonce_loss(logits, signs)
+        own, objective = batch.report_id, self.config.objective
+        given = processes.gather(own if batch.text_report_id is None else batch.text_report_id)
+        first = processes.rank * len(batch)
+        signs = ets_signs(batch.is_aligned, own, given, objective.ets_positives, first)
+        if objective.contrast == "infonce":  # its columns run over the ECGs of all processes
+            return infonce_loss(processes.gather(logits), processes.gather(signs))
         return ets_loss(logits, signs, objective.ets_reduction)
 
     def similarity(self, ecg_features: Tensor, text_features: Tensor) -> Tensor:
@@ -308,24 +314,31 @@ class DBeta(HubFiles, nn.Module):
         lead_mask: Tensor | None = None,
         noise: Tensor | None = None,
         texts: list[str] | None = None,
+        mask_ratio: float | None = None,
     ) -> dict[str, Tensor]:
         """Hide tokens of ECGs `[B, 12, T]` and fill them in.
 
         Returns prediction and target `[B, 12, tokens * patch]` in the target's scaled units, and
         mask `[B, tokens]` (1 = hidden). texts are the reports that the fusion may read; an empty
-        text each when absent.
+        text each when absent. mask_ratio: share of the tokens hidden, 0..1, the config's when
+        absent. Raises UsageError for one that hides no token or all of them.
         """
         ecg, lead_mask = check_ecg(ecg, lead_mask, self.config.ecg, self.device)
+        tokens = self.config.ecg.tokens_of(ecg.shape[-1])
         if noise is None:
-            noise = torch.rand(len(ecg), self.config.ecg.tokens_of(ecg.shape[-1]))
+            noise = torch.rand(len(ecg), tokens)
+        kept = None if mask_ratio is None else round(tokens * (1 - mask_ratio))
+        if kept is not None and not 1 <= kept < tokens:
+            raise UsageError(
+                f"a mask ratio of {mask_ratio:g} hides {tokens - kept} of {tokens} tokens; "
+                "at least one must be hidden and one kept"
+            )
         texts = [normalise_report(t) for t in texts or [""] * len(ecg)]
-        tokens = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt",
-                                max_length=self.config.text.max_text_tokens)  # fmt: skip
-        tokens = tokens.to(self.device)
+        read = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt",
+                              max_length=self.config.text.max_text_tokens)  # fmt: skip
+        read, noise = read.to(self.device), noise.to(self.device)
         seen = self.present(ecg, lead_mask)
-        streams = self.streams(
-            seen, tokens["input_ids"], tokens["attention_mask"], noise.to(self.device)
-        )
+        streams = self.streams(seen, read["input_ids"], read["attention_mask"], noise, kept)
         prediction = self.samples(streams)
         target = self.mem_target(ecg, seen)
         return {

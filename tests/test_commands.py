@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,8 @@ from dbeta_lib.cli import main
 from dbeta_lib.command_options import setting
 from dbeta_lib.commands import COMMANDS
 from dbeta_lib.evaluation.results import Result, load_all
+from dbeta_lib.evaluation.verdict import Difference, verdicts
+from dbeta_lib.sweeps import save_verdicts
 
 RESULT = Result(
     encoder="a", data="d", store_fingerprint="f", task="t", protocol="linear probe",
@@ -147,6 +150,23 @@ def test_kept_records_make_way_and_other_files_stay(results, tmp_path):
     assert main(["report", str(results), "--keep", str(kept)]) == 0
     assert not old.exists()
     assert {path.name for path in kept.iterdir()} == {RESULT.file_name, dated.name}
+
+
+def test_verdicts_are_kept_beside_the_records_and_a_damaged_table_stops_it(
+    results, tmp_path, capsys
+):
+    told = verdicts({"ETS": Difference(0.1, 0.05, 0.15, 1e-4, 0.95, (0.1,) * 5, 9, 9, 100)})
+    told = told.assign(question="probe_10", **{"with": "+ ETS", "without": "baseline"})
+    names = ("sweep", "data", "store_fingerprint", "task", "profile", "steps")
+    compared = SimpleNamespace(runs=[SimpleNamespace(facts=dict.fromkeys(names, "x"))])
+    path = save_verdicts(compared, told, results.parent / "verdicts")
+    kept = tmp_path / "kept"
+    assert main(["report", str(results), "--keep", str(kept)]) == 0
+    assert (kept / "verdicts" / path.name).read_bytes() == path.read_bytes()
+    path.write_text("{}")
+    old = dataclasses.replace(RESULT, task="old").save(kept)
+    assert main(["report", str(results), "--keep", str(kept)]) == 1
+    assert "no table of verdicts" in capsys.readouterr().err and old.exists()
 
 
 def test_the_results_folder_itself_is_no_place_to_keep_records(results, tmp_path, capsys):

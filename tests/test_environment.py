@@ -17,8 +17,10 @@ CONDA_NAME = {  # ours -> conda-forge's, where they differ
     "faiss-cpu": "faiss-gpu",
     "huggingface-hub": "huggingface_hub",
     "jupyter-client": "jupyter_client",
+    "playwright": "playwright-python",  # conda-forge's "playwright" is the driver alone
 }
 IMPORT_NAME = {  # ours -> the module's, where they differ
+    "ipython": "IPython",
     "faiss-cpu": "faiss",
     "pyyaml": "yaml",
     "pytest-xdist": "xdist",

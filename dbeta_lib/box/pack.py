@@ -18,6 +18,7 @@ from typing import Any
 
 from dbeta_lib import box
 from dbeta_lib.checkpoint_files import CONFIG, TOKENIZER, WEIGHTS
+from dbeta_lib.code_commit import running_commit
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data import loader
 from dbeta_lib.data.store import SignalStore
@@ -32,8 +33,8 @@ from dbeta_lib.files import atomic_write, sha256_file, write_json
 from dbeta_lib.model import DBeta
 from dbeta_lib.prediction.known import REFERENCE, Reference, known
 from dbeta_lib.prediction.questions import ask
+from dbeta_lib.presets import PRESETS
 from dbeta_lib.reporting import model_card
-from dbeta_lib.reporting.certificate import commit
 from dbeta_lib.training.settings import PretrainConfig, Summary
 from dbeta_lib.workspace import size_of
 
@@ -64,16 +65,29 @@ def pack(run: Path, dest: Path) -> Path:
         _keep_results(run / "results", partial / "results", store, weights_hash(model))
         write_json(partial / REFERENCE, _references(model, partial / "model", store))
         _keep_seen(store, partial / box.SEEN)
-        told = _told(model, summary, store)
-        for name, write in ((box.CARD, model_card.card), (box.STATEMENT, model_card.statement)):
-            text = write(told, partial)
-            with atomic_write(partial / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+        # In the order in which it will be read again, so that the texts can be made again too.
+        told = json.loads(json.dumps(_told(model, summary, store), sort_keys=True))
+        _write_texts(told, partial)
         files = sorted(path for path in partial.rglob("*") if path.is_file())
         told["files"] = {p.relative_to(partial).as_posix(): sha256_file(p) for p in files}
         return _put(partial, dest, told)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def rewrite(folder: Path) -> None:
+    """Write a box's card and data statement again, after their wording in the code was changed."""
+    told = box.check(folder)
+    _write_texts(told, folder)
+    texts = {name: sha256_file(folder / name) for name in (box.CARD, box.STATEMENT)}
+    write_json(folder / box.MANIFEST, told | {"files": told["files"] | texts})
+
+
+def _write_texts(told: dict[str, Any], folder: Path) -> None:
+    for name, write in ((box.CARD, model_card.card), (box.STATEMENT, model_card.statement)):
+        text = write(told, folder)
+        with atomic_write(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def _put(partial: Path, dest: Path, told: dict[str, Any]) -> Path:
@@ -157,7 +171,7 @@ def _told(model: DBeta, summary: Summary, store: SignalStore) -> dict[str, Any]:
         "sentence": f"D-BETA {size}, pre-trained on {name} ({part}: {len(records):,} ECGs with "
         f"their reports, {summary.steps:,} steps).",
         "packed": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
+        "commit": running_commit(),
         "versions": versions(),
         "commands": commands(summary.identity, store),
         "model": {
@@ -178,7 +192,9 @@ def _told(model: DBeta, summary: Summary, store: SignalStore) -> dict[str, Any]:
 def commands(identity: dict[str, Any], store: SignalStore) -> list[str]:
     """The commands that make the same weights again, from what the run kept of itself."""
     config = DBetaConfig.from_dict(identity["config"])
-    size, switches = size_of(config), str(config.switches)
+    switches = str(config.switches)
+    changed = {name: _changed(config, DBetaConfig.preset(name, switches)) for name in PRESETS}
+    size = min(changed, key=lambda name: len(changed[name]))
     settings, plain = identity["settings"], PretrainConfig().identity()
     asked = ["dbeta", "pretrain", "STORE", "OUT", "--preset", size, "--switches", switches]
     for name in _BY_OPTION:
@@ -186,7 +202,7 @@ def commands(identity: dict[str, Any], store: SignalStore) -> list[str]:
     sets = {k: v for k, v in settings.items() if k not in (*_BY_OPTION, "precision")}
     sets = {k: v for k, v in sets.items() if _plain(v) != _plain(plain[k])}
     sets |= {"mem_first": settings["mem_first"]}  # where none is given, the command chooses one
-    sets |= _changed(config, DBetaConfig.preset(size, switches))
+    sets |= changed[size]
     return [_prepare(store), shlex.join(asked + _set(sets))]
 
 

@@ -2,7 +2,8 @@
 
 A model here has a D-BETA's config, so it is trained by `training.pretrain` on the same records in
 the same order, and is compared with a D-BETA of the same ECG encoder and text encoder. To the loop
-it states the names of its losses, how it is validated, and which files decide its weights.
+it states the names of its losses, whether they gather a batch that several processes share, how it
+is validated, and which files decide its weights.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Comparison(HubFiles, nn.Module):
 
     name: ClassVar[str] = ""  # key of COMPARISONS
     loss_names: ClassVar[tuple[str, ...]] = ("total",)  # in the order of the curves, total last
+    gathers: ClassVar[bool] = False  # `forward` takes `processes`, and sees the batch of them all
     Settings: ClassVar[type] = NoSettings
     monitor: ClassVar[type] = LossMonitor
     sources: ClassVar[tuple[str, ...]] = ("augmentations.py", "comparisons/*.py")

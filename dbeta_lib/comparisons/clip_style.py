@@ -18,6 +18,7 @@ from dbeta_lib.comparisons.contrast import info_nce
 from dbeta_lib.comparisons.towers import ECGTower, WithText
 from dbeta_lib.config import AUGMENTING, DBetaConfig
 from dbeta_lib.outputs import Output
+from dbeta_lib.processes import ALONE, Processes
 
 LARGEST_SCALE = 100.0  # CLIP's clip of the learnt scale
 
@@ -34,6 +35,7 @@ class CLIPStyle(WithText):
 
     name = "clip"
     loss_names = ("contrast", "total")
+    gathers = True
     Settings = CLIPSettings
 
     @classmethod
@@ -64,10 +66,11 @@ class CLIPStyle(WithText):
         """Logits of all pairs, `[n, D]` x `[m, D]` -> `[n, m]`: cosine times the learnt scale."""
         return self.scale * super().similarity(ecg_features, text_features)
 
-    def forward(self, batch: Batch) -> Output:
+    def forward(self, batch: Batch, processes: Processes = ALONE) -> Output:
         """contrast, which is the total."""
         ecg = self._features(zeroed(batch.ecg, batch.lead_mask))
         text = self.text_features(batch.input_ids, batch.attention_mask)
+        ecg, text = processes.gather(ecg), processes.gather(text)
         contrast = info_nce(ecg, text, self.scale)
         logits = {"ecg_text": self.similarity(ecg, text)}
         return Output({"contrast": contrast, "total": contrast}, {"ecg": ecg, "text": text}, logits)

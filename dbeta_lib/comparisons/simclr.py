@@ -15,6 +15,7 @@ from dbeta_lib.comparisons.base import Comparison, own_generator, zeroed
 from dbeta_lib.comparisons.contrast import nt_xent
 from dbeta_lib.comparisons.towers import ECGTower
 from dbeta_lib.outputs import Output
+from dbeta_lib.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class SimCLR(Comparison):
 
     name = "simclr"
     loss_names = ("nt_xent", "total")
+    gathers = True
     Settings = SimCLRSettings
 
     def _build(self, load_text_weights: bool) -> None:
@@ -56,10 +58,11 @@ class SimCLR(Comparison):
         ecg = augmentations.muscle_noise(ecg, rate, generator, s.muscle)
         return augmentations.drop_leads(ecg, generator, s.lead_dropout)
 
-    def forward(self, batch: Batch) -> Output:
+    def forward(self, batch: Batch, processes: Processes = ALONE) -> Output:
         """nt_xent, which is the total; the views are drawn from torch's own state."""
         ecg = zeroed(batch.ecg, batch.lead_mask)
         generator = own_generator(ecg.device)
-        one, other = (self.head(self.tower(self.view(ecg, generator))) for _ in range(2))
+        views = [self.head(self.tower(self.view(ecg, generator))) for _ in range(2)]
+        one, other = (processes.gather(view) for view in views)
         loss = nt_xent(one, other, self.settings.temperature)
         return Output({"nt_xent": loss, "total": loss}, {"ecg": one, "ecg_other": other}, {})

@@ -5,124 +5,183 @@ leads, smoothed over 80 ms; a peak counts above 0.45 of the median of the maxima
 two within 240 ms the higher one. (The rule of slopes of Pan and Tompkins, IEEE Trans. Biomed. Eng.
 32, 230 (1985), without its adaptive part.) A detector proper, for example that of
 `wfdb.processing`, takes far longer and finds small and irregular beats better.
+
+Many recordings of one length go through each step at once: it is the small calls that take time.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
+from dbeta_lib.data.medians import NINE, middle, middle_of, middle_of_nine
+
 BEFORE, AFTER = 0.3, 0.45  # seconds of a mean beat around its fastest place
 _FASTEST_RATE = 250  # beats a minute; nearer ones are taken for one
-_MOST_BEATS = 9  # of which the median is taken; more change little
+_T_FROM = 0.14  # seconds after the QRS
 
 
 @dataclass(frozen=True)
 class Beats:
-    """The beats of one recording.
+    """The beats of n recordings; where `found` is False the other numbers mean nothing.
 
-    heart_rate: a minute, of the median interval. spread: seconds, area over height of the median
-    beat's velocity: about half of what is called QRS duration, 0.038 to 0.065 in 90 % of PTB-XL.
-    t_peak: seconds from the QRS to where the leads are farthest from their baseline after it.
-    shape: float `[12, n]` mV, the median of the first nine beats, from BEFORE to AFTER. count: of
-    the beats found.
+    found: bool `[n]`, three beats or more. heart_rate `[n]`: a minute, of the median interval.
+    spread `[n]`: seconds, area over height of the median beat's velocity: about half of what is
+    called QRS duration, 0.038 to 0.065 in 90 % of PTB-XL. t_peak `[n]`: seconds from the QRS to
+    where the leads are farthest from their baseline after it. shape: float `[n, 12, m]` mV, the
+    median of the first nine beats (more change little), from BEFORE to AFTER. count `[n]`: of the
+    beats.
     """
 
-    heart_rate: float
-    spread: float
-    t_peak: float
+    found: np.ndarray
+    heart_rate: np.ndarray
+    spread: np.ndarray
+    t_peak: np.ndarray
     shape: np.ndarray
-    count: int
+    count: np.ndarray
 
 
-def slow_down(ecg: np.ndarray, sampling_rate: float) -> tuple[np.ndarray, float]:
-    """`[12, T]` as means of blocks, and its rate: 100 Hz, or up to twice that, for what is slow."""
-    step = max(1, int(sampling_rate // 100))
-    if step == 1:
-        return np.array(ecg), sampling_rate
-    length = ecg.shape[1] // step
-    blocks = np.ascontiguousarray(ecg[:, : length * step]).reshape(len(ecg), length, step)
-    weights = np.full(step, 1 / step, dtype=np.result_type(ecg.dtype, np.float32))
-    return blocks @ weights, sampling_rate / step
+def block_of(sampling_rate: float) -> int:
+    """Samples that `slow_down` takes together: what is left is 100 Hz, or up to twice that."""
+    return max(1, int(sampling_rate // 100))
 
 
-def middle(values: np.ndarray, axis: int) -> np.ndarray:
-    """The median, of an even number the upper one; several times faster than numpy's, no NaN."""
-    half = values.shape[axis] // 2
-    return np.partition(values, half, axis=axis).take(half, axis=axis)
+def slow_down(ecg: np.ndarray, sampling_rate: float) -> np.ndarray:
+    """Float `[leads, T]` as means of `block_of` samples, for what is slow; units and dtype stay."""
+    block = block_of(sampling_rate)
+    if block == 1:
+        return ecg
+    length = ecg.shape[1] // block
+    blocks = np.ascontiguousarray(ecg[:, : length * block])
+    weights = _weights(block, 4 if blocks.size % (4 * block) == 0 else 1, ecg.dtype)
+    return (blocks.reshape(-1, len(weights)) @ weights).reshape(len(ecg), length)
 
 
-def median_beat(ecg: np.ndarray, sampling_rate: float) -> Beats | None:
-    """The median beat of a recording after `slow_down`; None when there are fewer than three.
+@functools.lru_cache(maxsize=16)
+def _weights(block: int, count: int, dtype: np.dtype) -> np.ndarray:
+    """The means of `count` blocks as one product: of four BLAS makes thrice as many as of one."""
+    return np.kron(np.eye(count), np.full((block, 1), 1 / block)).astype(dtype)
 
-    ecg: float `[12, T]`, without NaN, each lead around 0; leads not to be looked at are zeros.
+
+def find_beats(ecg: np.ndarray, sampling_rate: float) -> Beats:
+    """The beats of recordings after `slow_down`.
+
+    ecg: float mV `[n, 12, T]`, no NaN, each lead around 0; leads not to be looked at are zeros.
     """
+    n, leads, length = ecg.shape
+    if length < 2 * sampling_rate:
+        none = np.zeros(n)
+        return Beats(none > 0, none, none, none, np.zeros((n, leads, 0)), none)
     lag = max(1, round(0.02 * sampling_rate))
-    if ecg.shape[1] < 2 * sampling_rate:
-        return None
-    moved = ecg[:, lag:] - ecg[:, :-lag]
-    velocity = np.abs(moved, out=moved).sum(axis=0)
-    peaks = _peaks(velocity, sampling_rate)
-    if len(peaks) < 3:
-        return None
-    interval = float(middle(np.diff(peaks), 0)) / sampling_rate
-    after = min(0.7 * interval, 0.9)  # before the next P wave
-    spread = _spread(velocity, peaks, sampling_rate)
-    beat = _around(ecg, peaks + lag // 2, max(after, AFTER), sampling_rate)
-    if spread is None or beat is None:
-        return None
-    start = round(BEFORE * sampling_rate)
-    t_peak = _t_peak(beat[:, : start + int(after * sampling_rate)], sampling_rate)
-    if t_peak is None:
-        return None
-    shape = beat[:, : start + int(AFTER * sampling_rate)]
-    return Beats(60 / interval, spread, t_peak, shape, len(peaks))
+    moved = ecg[..., lag:] - ecg[..., :-lag]
+    velocity = np.abs(moved, out=moved).sum(axis=1)
+    peaks, count = _peaks(velocity, sampling_rate)
+    is_peak = np.arange(peaks.shape[1]) < count[:, None]
+    found = count >= 3
+    interval = middle_of(np.diff(peaks, axis=1), is_peak[:, 1:]) / sampling_rate
+    interval[~found] = 1.0
+    after = np.minimum(0.7 * interval, 0.9)  # before the next P wave
+    spread = _spread(velocity, peaks, is_peak, sampling_rate)
+    shape, whole = _around(ecg, peaks + lag // 2, is_peak, np.maximum(after, AFTER), sampling_rate)
+    t_peak = _t_peak(shape, after, sampling_rate)
+    shape = shape[..., : round(BEFORE * sampling_rate) + int(AFTER * sampling_rate)]
+    found &= (spread > 0) & whole & (t_peak > 0)
+    return Beats(found, 60 / interval, spread, t_peak, shape, count)
 
 
-def _peaks(velocity: np.ndarray, rate: float) -> np.ndarray:
-    width = max(1, round(0.08 * rate))
-    smooth = np.convolve(velocity, np.full(width, 1 / width), "same")
-    parts = max(1, int(len(smooth) / (1.5 * rate)))
-    length = len(smooth) // parts
-    level = 0.45 * middle(smooth[: parts * length].reshape(parts, length).max(axis=1), 0)
-    is_up = np.zeros(len(smooth) + 2, dtype=np.int8)
-    is_up[1:-1] = smooth > level
-    edges = np.flatnonzero(np.diff(is_up))
-    found: list[int] = []
-    height = smooth.tolist()  # a few beats: a loop over plain numbers is faster than arrays
-    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist()):
-        peak = max(range(start, end), key=height.__getitem__)
-        if not found or peak - found[-1] >= 60 / _FASTEST_RATE * rate:
-            found.append(peak)
-        elif height[peak] > height[found[-1]]:
-            found[-1] = peak
-    return np.array(found, dtype=int)
+def _peaks(velocity: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the beats int `[n, k]`, in order, and how many each recording has `[n]`."""
+    smooth = _smoothed(velocity, max(1, round(0.08 * rate)))
+    n, length = smooth.shape
+    parts = max(1, int(length / (1.5 * rate)))
+    part = length // parts
+    level = 0.45 * middle(smooth[:, : parts * part].reshape(n, parts, part).max(axis=2), 1)
+    is_up = np.zeros((n, length + 1), dtype=bool)  # one more: no run goes on in the next recording
+    is_up[:, :-1] = smooth > level[:, None]
+    row, place = np.nonzero(is_up)
+    place, height, row = _tops(place, smooth[row, place], row)
+    kept: list[list[tuple[int, float]]] = [[] for _ in range(n)]
+    for i, peak, high in zip(row.tolist(), place.tolist(), height.tolist()):
+        if not kept[i] or peak - kept[i][-1][0] >= 60 / _FASTEST_RATE * rate:
+            kept[i].append((peak, high))
+        elif high > kept[i][-1][1]:
+            kept[i][-1] = (peak, high)
+    count = np.array([len(each) for each in kept])
+    peaks = np.zeros((n, max(count.max(), 2)), dtype=int)
+    peaks[np.arange(peaks.shape[1]) < count[:, None]] = [p for each in kept for p, _ in each]
+    return peaks, count
 
 
-def _spread(velocity: np.ndarray, peaks: np.ndarray, rate: float) -> float | None:
-    """Seconds: area over height of the median beat's velocity, above what it is between beats."""
+def _smoothed(values: np.ndarray, width: int) -> np.ndarray:
+    """Means of `width` values around each of `[n, T]`; beyond the ends are zeros."""
+    length = values.shape[1]
+    padded = np.zeros((len(values), length + width - 1))
+    padded[:, width // 2 : width // 2 + length] = values
+    padded *= 1 / width
+    return sum(padded[:, i : i + length] for i in range(width))
+
+
+def _tops(place: np.ndarray, height: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The highest place of each run of neighbours, the first of equal ones: place, height, row."""
+    if not len(place):
+        return place, height, row
+    starts = np.flatnonzero((np.diff(place, prepend=-2) != 1) | (np.diff(row, prepend=-1) != 0))
+    run = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(place)))
+    highest = np.flatnonzero(height == np.maximum.reduceat(height, starts)[run])
+    first = highest[np.diff(run[highest], prepend=-1) > 0]
+    return place[first], height[first], row[first]
+
+
+def _spread(
+    velocity: np.ndarray, peaks: np.ndarray, is_peak: np.ndarray, rate: float
+) -> np.ndarray:
+    """Seconds `[n]`: area over height of the median beat's velocity, beyond that between beats.
+
+    0 where fewer than two beats are whole.
+    """
     half = round(0.2 * rate)
-    whole = peaks[(peaks >= half) & (peaks + half < len(velocity))]
-    if len(whole) < 2:
-        return None
-    beat = middle(velocity[whole[:, None] + np.arange(-half, half + 1)], 0)
-    beat -= middle(beat, 0)
-    return float(np.maximum(beat, 0).sum() / beat.max() / rate) if beat.max() > 0 else None
+    whole = is_peak & (peaks >= half) & (peaks + half < velocity.shape[1])
+    places = np.arange(-half, half + 1)[:, None] + np.where(whole, peaks, half)[:, None]
+    each = np.take_along_axis(velocity, places.reshape(len(peaks), -1), axis=1)
+    beat = middle_of(each.reshape(places.shape), whole[:, None])
+    beat -= middle(beat, 1)[:, None]
+    height, area = beat.max(axis=1), np.maximum(beat, 0).sum(axis=1)
+    known = (whole.sum(axis=1) >= 2) & (height > 0)
+    return np.divide(area, height, out=np.zeros(len(area)), where=known) / rate
 
 
-def _around(ecg: np.ndarray, peaks: np.ndarray, after: float, rate: float) -> np.ndarray | None:
-    """The median beat `[12, n]`, from BEFORE to `after` seconds around the peaks."""
-    start, end = round(BEFORE * rate), int(after * rate)
-    whole = peaks[(peaks >= start) & (peaks + end <= ecg.shape[1])][:_MOST_BEATS]
-    if len(whole) < 2:
-        return None
-    # Beats last: what is sorted lies in one piece.
-    return middle(ecg[:, np.arange(-start, end)[:, None] + whole], 2)
+def _around(
+    ecg: np.ndarray, peaks: np.ndarray, is_peak: np.ndarray, after: np.ndarray, rate: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The median beats `[n, 12, m]` from BEFORE to `after` seconds (`[n]`) around the peaks.
+
+    And which of them (bool `[n]`) are of two beats or more; m is that of the longest.
+    """
+    start, ends = round(BEFORE * rate), (after * rate).astype(int)
+    length = max(start + ends.max(), 1)
+    whole = is_peak & (peaks >= start) & (peaks + ends[:, None] <= ecg.shape[2])
+    place = np.cumsum(whole, axis=1) - 1
+    row, which = np.nonzero(whole & (place < NINE))
+    firsts = np.zeros((len(ecg), NINE), dtype=int)
+    firsts[row, place[row, which]] = peaks[row, which] - start
+    count = np.minimum(place[:, -1] + 1, NINE)
+    padded = np.pad(ecg, ((0, 0), (0, 0), (0, length)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, length, axis=2)
+    each = windows[np.arange(len(ecg))[:, None], :, firsts]  # [n, 9, 12, m]
+    return middle_of_nine(each, np.maximum(count, 1)), count >= 2
 
 
-def _t_peak(beat: np.ndarray, rate: float) -> float | None:
-    """Seconds from the QRS to the largest distance from the baseline, from 0.14 s after it on."""
-    onset, first = round((BEFORE - 0.1) * rate), round(BEFORE * rate) + round(0.14 * rate)
-    if beat.shape[1] <= first + 1:
-        return None
-    away = beat[:, first:] - beat[:, onset : onset + 2].mean(axis=1, keepdims=True)
-    return 0.14 + int(np.argmax((away**2).sum(axis=0))) / rate
+def _t_peak(beat: np.ndarray, after: np.ndarray, rate: float) -> np.ndarray:
+    """Seconds `[n]` from the QRS to the largest distance from the baseline.
+
+    Looked at are 0.14 s to `after` seconds (`[n]`) from the QRS; 0 where that is nothing.
+    """
+    start = round(BEFORE * rate)
+    onset, first = round((BEFORE - 0.1) * rate), start + round(_T_FROM * rate)
+    if beat.shape[2] <= first:
+        return np.zeros(len(beat))
+    away = beat[..., first:] - beat[..., onset : onset + 2].mean(axis=2, keepdims=True)
+    distance = (away**2).sum(axis=1)
+    ends = start + (after * rate).astype(int) - first
+    distance[np.arange(distance.shape[1]) >= ends[:, None]] = -1
+    return np.where(ends > 1, _T_FROM + distance.argmax(axis=1) / rate, 0)

@@ -38,24 +38,25 @@ def find_swapped_leads(ecg: np.ndarray) -> list[str]:
     equations hold is named, for example "aVL and aVF exchanged". Where none does, the answer is
     "limb leads contradict each other". ecg as for `einthoven_residual`.
     """
-    ecg = np.asarray(ecg, dtype=np.float64)
-    findings = [""] * len(ecg)
-    for i in np.flatnonzero(_relative(ecg) > MAX_RELATIVE):
-        findings[i] = _explain(ecg[i])
+    limb = np.asarray(ecg, dtype=np.float64)[:, :LIMB]
+    products = limb @ limb.transpose(0, 2, 1)  # all that the equations need to be tried
+    findings = [""] * len(limb)
+    for i in np.flatnonzero(_relative(products) > MAX_RELATIVE):
+        findings[i] = _explain(products[i])
     return findings
 
 
-def _explain(ecg: np.ndarray) -> str:
-    """The exchange or inversion that makes one record `[12, T]` agree with itself."""
+def _explain(products: np.ndarray) -> str:
+    """The exchange or inversion that makes one record agree with itself; its products `[6, 6]`."""
     tried = {}
     for a, b in combinations(range(LIMB), 2):
         order = np.arange(LIMB)
         order[[a, b]] = b, a
-        tried[f"{LEADS[a]} and {LEADS[b]} exchanged"] = ecg[order]
+        tried[f"{LEADS[a]} and {LEADS[b]} exchanged"] = products[np.ix_(order, order)]
     for a in range(LIMB):
-        signs = np.ones((LIMB, 1))
+        signs = np.ones(LIMB)
         signs[a] = -1
-        tried[f"{LEADS[a]} inverted"] = ecg[:LIMB] * signs
+        tried[f"{LEADS[a]} inverted"] = products * np.outer(signs, signs)
     residuals = _relative(np.stack(list(tried.values())))
     best = int(np.argmin(residuals))
     return list(tried)[best] if residuals[best] <= MAX_RELATIVE else (
@@ -63,10 +64,16 @@ def _explain(ecg: np.ndarray) -> str:
     )  # fmt: skip
 
 
-def _relative(ecg: np.ndarray) -> np.ndarray:
-    """Residual over the RMS of the limb leads, `[n]`; 0 where all are flat."""
-    rms = np.sqrt(np.mean(ecg[:, :LIMB] ** 2, axis=(1, 2)))
-    return np.divide(einthoven_residual(ecg), rms, out=np.zeros(len(ecg)), where=rms > 0)
+def _relative(products: np.ndarray) -> np.ndarray:
+    """Residual over the RMS of the limb leads, `[n]`; 0 where all are flat.
+
+    products: `[n, 6, 6]`, of each limb lead with each, summed over time.
+    """
+    errors = (np.eye(LIMB) - derive_limb_leads(np.eye(LIMB)))[2:]  # what each equation adds up
+    squares = (products * (errors.T @ errors / len(errors))).sum(axis=(1, 2))
+    power = np.trace(products, axis1=1, axis2=2) / LIMB
+    ratio = np.divide(squares, power, out=np.zeros(len(power)), where=power > 0)
+    return np.sqrt(np.maximum(ratio, 0))
 
 
 def verify(store: SignalStore) -> dict:

@@ -6,7 +6,7 @@ preparation in one go.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,14 @@ import pandas as pd
 
 from dbeta_lib.data.plan import Plan
 from dbeta_lib.data.pool import ordered_map
-from dbeta_lib.data.signals import SECONDS, Record, Rejected, Signal
+from dbeta_lib.data.signals import SECONDS, Rejected, Signal
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.wfdb_read import Recording
-from dbeta_lib.data.windows import cut
+from dbeta_lib.data.windows import split, to_rows
 from dbeta_lib.data.writer import StoreWriter
 from dbeta_lib.errors import DBetaError, UsageError
 
-_NAMED = (
-    "record_id", "source", "patient_id", "split", "fold", "report", "text", "language", "age",
-    "sex",
-)  # fmt: skip
+_MOST_BYTES = 64 << 20  # of recordings that are held at a time, of hours-long ones in fact one
 
 
 def write_store(
@@ -50,20 +47,18 @@ def write_store(
     with StoreWriter(
         dest, name, hz, SECONDS * hz, plan.version, plan.checksum, options=options,
         code_version=code_version, reports_from_labels=plan.reports_from_labels,
-        patients_known=plan.patients_known, shard=shard,
+        patients_known=plan.patients_known, shard=shard, records=plan.records,
     ) as writer:  # fmt: skip
         for entry in plan.aside:
             writer.set_aside(*entry)
-        sources = plan.records["source"].tolist()
+        ids, sources = (plan.records[column].tolist() for column in ("record_id", "source"))
         outcomes = ordered_map(load, sources, workers, progress, f"{name} {hz} Hz", writer.partial)
-        rows = plan.records.itertuples(index=False, name=None)  # a column may have any name
-        for values, outcome in zip(rows, outcomes, strict=True):
-            row = dict(zip(plan.records, values, strict=True))
+        for number, outcome in enumerate(outcomes):
             for window, signal in outcome:
                 if isinstance(signal, Rejected):
-                    writer.set_aside(row["record_id"], signal)
+                    writer.set_aside(ids[number], _named(signal, sources[number]))
                 else:
-                    writer.add(_record(row, window, signal))
+                    writer.add_of(number, window, signal)
         for task, (frame, convention) in plan.tasks.items():
             writer.labels(task, frame, convention)
         store = writer.close()
@@ -73,14 +68,23 @@ def write_store(
 
 
 def _load(
-    read: Callable[[str], Recording], hz: int, window: str, keep_seconds: float, source: str
-) -> list[tuple[int, Signal | Rejected]]:
-    """One record's windows, cleaned; what is wrong comes back as a value, not as an exception."""
-    try:
-        found = cut(read(source), hz, window, keep_seconds)
-    except Rejected as reason:
-        found = [(0, reason)]
-    return [(i, _named(s, source) if isinstance(s, Rejected) else s) for i, s in found]
+    read: Callable[[str], Recording], hz: int, window: str, keep_seconds: float,
+    sources: Sequence[str],
+) -> Iterator[list[tuple[int, Signal | Rejected]]]:  # fmt: skip
+    """Each record's windows, cleaned; what is wrong comes back as a value, not as an exception."""
+    held: list[list[Recording] | Rejected] = []
+    size = 0
+    for source in sources:
+        try:
+            recording = read(source)
+            held.append(split(recording, window, keep_seconds))
+            size += recording.samples.nbytes
+        except Rejected as reason:
+            held.append(reason)
+        if size > _MOST_BYTES:
+            yield from to_rows(held, hz)
+            held, size = [], 0
+    yield from to_rows(held, hz)
 
 
 def _named(reason: Rejected, source: str) -> Rejected:
@@ -88,12 +92,6 @@ def _named(reason: Rejected, source: str) -> Rejected:
     if source in reason.detail:
         return reason
     return Rejected(reason.reason, f"{source}: {reason.detail}")
-
-
-def _record(row: dict[str, Any], window: int, signal: Signal) -> Record:
-    known = {column: row[column] for column in _NAMED}
-    extra = {name: value for name, value in row.items() if name not in _NAMED}
-    return Record(**known, signal=signal, window=window, extra=extra)
 
 
 def shard_path(dest: Path | str, number: int, of: int) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dbeta_lib.data.recordings import Recordings, in_mv
 from dbeta_lib.data.resampling import polyphase, ratio
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.leads import LEADS
@@ -111,42 +112,50 @@ def to_signal(ecg: np.ndarray, lead_mask: np.ndarray | None = None) -> Signal:
     ecg = ecg if is_uv else np.asarray(ecg, dtype=np.float64)
     if ecg.ndim != 2 or ecg.shape[0] != len(LEADS):
         raise Rejected("wrong shape", f"{ecg.shape} where (12, samples) is expected")
-    present = np.ones(len(LEADS), bool) if lead_mask is None else np.array(lead_mask, dtype=bool)
-    filled = 0
-    # A sum is finite where all is; it spares the usual recording three passes over its samples.
-    if not (present.all() and (is_uv or np.isfinite(ecg.sum()))):
-        ecg = ecg.copy()
-        if not is_uv:
-            ecg[~np.isfinite(ecg)] = np.nan
-            present, filled = _fill_gaps(ecg, present)
-        ecg[~present] = 0
-    top, bottom = (in_mv(extreme) for extreme in _extremes(ecg))
-    flat = present & (top.max(axis=1) == bottom.min(axis=1))
-    if not (present & ~flat).any():
-        raise Rejected("all leads bad", "no lead has a signal")
+    mask = np.ones(len(LEADS), bool) if lead_mask is None else np.array(lead_mask, dtype=bool)
+    (found,) = to_signals(Recordings(ecg[None], mask[None], 0))
+    if isinstance(found, Rejected):
+        raise found
+    return found
+
+
+def to_signals(recordings: Recordings) -> list[Signal | Rejected]:
+    """`to_signal` of many, at their own rate; what cannot be kept is its `Rejected`."""
+    filled = np.zeros(len(recordings), dtype=int)
+    if not recordings.is_whole.all():
+        recordings, filled = _mended(recordings)
+    present = recordings.lead_mask
+    top, bottom = (in_mv(extreme.value) for extreme in recordings.extremes)
+    flat = present & (top == bottom)
+    moving = present & ~flat
+    highest = np.where(moving, top, -np.inf).max(axis=1)
+    lowest = np.where(moving, bottom, np.inf).min(axis=1)
+    swing = highest - lowest  # for most this alone shows that they are in mV
+    for row in np.flatnonzero(moving.any(axis=1) & (swing < 10 * MIN_SWING_MV)):
+        swing[row] = _swing(in_mv(recordings.samples[row][moving[row]]))
     # Flat leads too: int16 would wrap around without a word.
-    _check_range(max(top[present].max(), -bottom[present].min()))
-    _check_swing(top[present & ~flat], bottom[present & ~flat])
-    if not is_uv:
-        ecg = ecg * 1000
-        np.rint(ecg, out=ecg)
-    uv = np.ascontiguousarray(ecg, dtype=np.int16)
-    return Signal(uv, bits(present), filled, bits(flat))
+    peak = np.maximum(top.max(axis=1), -bottom.min(axis=1))
+    reasons = [_reason(*of) for of in zip(moving.any(axis=1), peak, swing)]
+    kept = [row for row, reason in enumerate(reasons) if reason is None]
+    ecg = recordings.only(kept).samples
+    uv = iter(ecg if recordings.is_uv else np.rint(ecg * 1000).astype(np.int16))
+    columns = zip(reasons, bits(present).tolist(), filled.tolist(), bits(flat).tolist())
+    return [reason or Signal(next(uv), *values) for reason, *values in columns]
 
 
-def in_mv(samples: np.ndarray) -> np.ndarray:
-    """float64 mV of samples in either form: int16 in uV, or float in mV as they are."""
-    return samples / 1000 if samples.dtype == np.int16 else samples
+def _mended(recordings: Recordings) -> tuple[Recordings, np.ndarray]:
+    """With short gaps filled, and zeros in absent leads and those with long gaps; samples filled.
 
-
-def _extremes(ecg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Maxima and minima `[12, 10]` of tenths of the recording; what is left over is in the last."""
-    step = max(ecg.shape[1] // 10, 1)
-    starts = np.arange(0, ecg.shape[1] // step * step, step)[:10]
-    if ecg.shape[1] == step * len(starts):  # in equal parts it is several times faster
-        parts = ecg.reshape(len(ecg), -1, step)
-        return parts.max(axis=2), parts.min(axis=2)
-    return np.maximum.reduceat(ecg, starts, axis=1), np.minimum.reduceat(ecg, starts, axis=1)
+    The lead mask of the result says which leads are still present.
+    """
+    ecg, present = recordings.samples.copy(), recordings.lead_mask.copy()
+    filled = np.zeros(len(ecg), dtype=int)
+    for row in np.flatnonzero(~recordings.is_whole):
+        if not recordings.is_uv:
+            ecg[row][~np.isfinite(ecg[row])] = np.nan
+            present[row], filled[row] = _fill_gaps(ecg[row], present[row])
+        ecg[row][~present[row]] = 0
+    return Recordings(ecg, present, recordings.sampling_rate), filled
 
 
 def _fill_gaps(ecg: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, int]:
@@ -163,23 +172,29 @@ def _fill_gaps(ecg: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, int]:
     return present, filled
 
 
-def _check_range(peak: float) -> None:
-    """Refuse what int16 cannot hold; the largest amplitude, in mV."""
-    if peak > MAX_MV:
-        raise Rejected(
+def _swing(ecg: np.ndarray) -> float:
+    """The median excursion within a tenth of the recording, of `[leads, T]` and in its unit."""
+    step = max(ecg.shape[1] // 10, 1)
+    starts = np.arange(0, ecg.shape[1] // step * step, step)[:10]  # the last has what is left over
+    highest, lowest = (f.reduceat(ecg, starts, axis=1) for f in (np.maximum, np.minimum))
+    return float(np.median(highest - lowest))
+
+
+def _reason(moves: bool, peak: float, swing: float) -> Rejected | None:
+    """Why a recording cannot be kept. peak: its largest amplitude, mV; swing: mV, see `_swing`."""
+    if not moves:
+        return Rejected("all leads bad", "no lead has a signal")
+    if peak > MAX_MV:  # more than int16 holds
+        return Rejected(
             "beyond 32.767 mV",
             f"the largest amplitude is {peak:.6g} mV; is the unit or gain in the header right",
         )
-
-
-def _check_swing(top: np.ndarray, bottom: np.ndarray) -> None:
-    """Refuse what cannot be mV. Extremes `[leads, tenths]` in mV of leads that are not flat."""
-    swing = float(np.median(top - bottom))
-    if swing < MIN_SWING_MV and top.max() - bottom.min() < 10 * MIN_SWING_MV:
-        raise Rejected(
+    if swing < MIN_SWING_MV:  # it cannot be mV
+        return Rejected(
             "amplitude implausible",
             f"the leads move by {swing:.2g} mV in a second; volts where mV are expected",
         )
+    return None
 
 
 def resample(ecg: np.ndarray, rate: float, to_rate: int) -> np.ndarray:
@@ -211,9 +226,9 @@ def resample(ecg: np.ndarray, rate: float, to_rate: int) -> np.ndarray:
     return out
 
 
-def bits(mask: np.ndarray) -> int:
-    """Bool `[12]` to an integer, bit i = lead i."""
-    return int(sum(1 << i for i in np.flatnonzero(mask)))
+def bits(mask: np.ndarray) -> np.ndarray:
+    """Bool `[..., 12]` to integers `[...]`, bit i = lead i."""
+    return np.asarray(mask) @ (1 << np.arange(len(LEADS)))
 
 
 def unpack_bits(values: np.ndarray) -> np.ndarray:

@@ -14,15 +14,13 @@ the same input gives the same bytes.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow
-import pyarrow.parquet
 
+from dbeta_lib.data.parquet import read_table
 from dbeta_lib.data.signals import REMEDIES, signal_hash, unpack_bits
 from dbeta_lib.errors import DBetaError, UsageError, nearest
 from dbeta_lib.files import read_json, sha256_bytes
@@ -37,7 +35,6 @@ _META_KEYS = {
     "counts": dict, "fingerprint": str,
 }  # fmt: skip
 _BLOCK = 4096  # rows hashed at a time
-_ROWS_WRITTEN = 65_536  # of a table at a time
 
 
 class SignalStore:
@@ -65,7 +62,7 @@ class SignalStore:
         path = Path(path)
         meta = _read_meta(path)
         signals = _open_signals(path / "signals.npy", meta)
-        records = pd.DataFrame(_read_table(path / "records.parquet")[0])
+        records = read_table(path / "records.parquet")[0]
         if len(records) != len(signals):
             raise DBetaError(
                 f"{path / 'records.parquet'} has {len(records)} rows where signals.npy has "
@@ -138,7 +135,7 @@ class SignalStore:
     def raw_labels(self, task: str) -> pd.DataFrame:
         """As `labels`, Int8, with <NA> in the rows that are not labelled."""
         self._known(task)
-        frame = pd.DataFrame(_read_table(self.path / "labels" / f"{task}.parquet")[0])
+        frame = read_table(self.path / "labels" / f"{task}.parquet")[0]
         if len(frame) != len(self):
             raise DBetaError(
                 f"{self.path / 'labels' / task}.parquet has {len(frame)} rows where the store has "
@@ -275,31 +272,3 @@ def _open_signals(path: Path, meta: dict) -> np.ndarray:
             "prepare the store again"
         )
     return signals
-
-
-def _read_table(path: Path) -> tuple[pd.DataFrame, dict]:
-    """A parquet file as DataFrame, and the notes stored in it."""
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise DBetaError(f"{path} is unreadable ({error}); prepare the store again") from error
-    notes = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    return table.to_pandas(), notes
-
-
-def write_table(path: Path, frame: pd.DataFrame, notes: dict[str, str] | None = None) -> None:
-    """Write parquet whose bytes depend on the content alone (no pandas metadata, no threads).
-
-    In blocks: of 800,000 rows a whole copy would be half a gigabyte.
-    """
-    schema = pyarrow.Schema.from_pandas(frame, preserve_index=False)
-    schema = schema.with_metadata(notes or {})
-    with open(path, "wb") as file:
-        with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            for start in range(0, max(len(frame), 1), _ROWS_WRITTEN):
-                part = frame.iloc[start : start + _ROWS_WRITTEN]
-                writer.write_table(
-                    pyarrow.Table.from_pandas(part, schema, preserve_index=False, nthreads=1)
-                )
-        file.flush()
-        os.fsync(file.fileno())

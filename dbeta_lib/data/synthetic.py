@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dbeta_lib.data.pool import ordered_map
+from dbeta_lib.data.pool import each, ordered_map
 from dbeta_lib.data.signals import Record, Signal
 from dbeta_lib.data.splits import split_by_patient
 from dbeta_lib.data.store import SignalStore
@@ -93,7 +93,9 @@ def prepare(
         },
         code_version=CODE_VERSION, reports_from_labels=True,
     ) as writer:  # fmt: skip
-        made = ordered_map(make, chunks, workers, progress, "synthetic", writer.partial)
+        made = ordered_map(
+            functools.partial(each, make), chunks, workers, progress, "synthetic", writer.partial
+        )
         for ecg, records, labels in made:
             for uv, row in zip(ecg, records.to_dict("records"), strict=True):
                 writer.add(_record(uv, row, splits[row["patient_id"]]))

@@ -7,18 +7,20 @@ leads and units are what the dataset has. Samples of format
 formats by `wfdb`, once the two agree on what the header says.
 """
 
+import functools
 import io
 import math
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dbeta_lib.data.inside import inside, size_of
 from dbeta_lib.data.lead_names import parse_label
-from dbeta_lib.data.signals import Rejected, in_mv
+from dbeta_lib.data.recordings import in_mv
+from dbeta_lib.data.signals import Rejected
 from dbeta_lib.data.wfdb_header import Header, SignalLine, parse_header
 from dbeta_lib.errors import nearest
 from dbeta_lib.leads import LEADS, lead_index
@@ -63,12 +65,12 @@ def read_wfdb(
     leave_out: True leaves signals that are no leads out, which a published set of twelve leads has
     none of: there such a name is a damaged one. Raises Rejected; its detail names the file.
     """
-    path = _inside(Path(folder), name)
+    path = inside(folder, name)
     header = _open_header(path, name)
     _check_shape(header, f"{name}.hea", sampling_rate, samples)
     leads = _leads(header, f"{name}.hea", leave_out)
     scale = _scales(header, leads, f"{name}.hea")
-    length = _check_files(header, leads, path.parent, name)
+    length = _check_files(header, leads, os.path.dirname(path), name)
     first = header.signals[0]
     is_plain = all(
         (s.file, s.offset) == (first.file, first.offset)
@@ -87,17 +89,17 @@ def read_wfdb(
 
 def read_header(folder: Path | str, name: str) -> Header:
     """The header of `<folder>/<name>.hea` alone. Raises Rejected; its detail names the file."""
-    return _open_header(_inside(Path(folder), name), name)
+    return _open_header(inside(folder, name), name)
 
 
-def _plain(path: Path, header: Header, wanted: list[int], length: int, name: str) -> np.ndarray:
+def _plain(path: str, header: Header, wanted: list[int], length: int, name: str) -> np.ndarray:
     """`[wanted, T]` in the header's units, of format 16 in one file; NaN where invalid.
 
     int16, in thousandths of the unit, where every sample is a whole number of them.
     """
     first, count = header.signals[0], len(header.signals)
     try:
-        with open(path.with_name(first.file), "rb", buffering=0) as file:
+        with open(os.path.join(os.path.dirname(path), first.file), "rb", buffering=0) as file:
             file.seek(first.offset)
             raw = np.frombuffer(_read(file, 2 * length * count), "<i2")
     except OSError as error:
@@ -111,7 +113,8 @@ def _plain(path: Path, header: Header, wanted: list[int], length: int, name: str
     step = 1000 / gains[0]
     is_whole = step.is_integer() and len({*gains}) == 1 and not any(baselines)
     if is_whole and lowest != _INVALID and max(-lowest, int(raw.max())) * abs(step) < -_INVALID:
-        return samples * np.int16(step)
+        samples *= np.int16(step)
+        return samples
     values = samples.astype(np.float64)
     if lowest == _INVALID:
         values[samples == _INVALID] = np.nan
@@ -129,13 +132,13 @@ def _read(file: io.RawIOBase, size: int) -> bytes:
     return data[: len(data) // 2 * 2]
 
 
-def _by_wfdb(path: Path, header: Header, wanted: list[int], length: int, name: str) -> np.ndarray:
+def _by_wfdb(path: str, header: Header, wanted: list[int], length: int, name: str) -> np.ndarray:
     """The same for other formats, several files or several samples per frame."""
     import wfdb  # a second of import that most workers can do without
 
     try:
-        is_agreed = _layout(header, wanted) == _wfdb_layout(wfdb.rdheader(str(path)), wanted)
-        read = wfdb.rdrecord(str(path), channels=sorted(wanted)).p_signal.T if is_agreed else None
+        is_agreed = _layout(header, wanted) == _wfdb_layout(wfdb.rdheader(path), wanted)
+        read = wfdb.rdrecord(path, channels=sorted(wanted)).p_signal.T if is_agreed else None
     except Exception as error:  # wfdb raises whatever its parsing meets; none of it may end a run
         raise Rejected("unreadable", f"{name}.dat: {type(error).__name__}: {error}") from error
     if read is None or read.shape != (len(wanted), length):
@@ -160,42 +163,13 @@ def _wfdb_layout(record: Any, wanted: list[int]) -> tuple:
     return r.sig_len or 0, where, [(r.adc_gain[i], r.baseline[i]) for i in wanted]
 
 
-def _inside(folder: Path, name: str) -> Path:
-    """The record's path, refused when it leaves the folder or passes through a link."""
-    parts = Path(name).parts
-    if not parts or Path(name).is_absolute() or ".." in parts or "\x00" in name:
-        raise Rejected("path refused", f"'{name}' is no path below the data folder")
-    path = str(folder)
-    for part in parts[:-1]:
-        path = os.path.join(path, part)
-        if os.path.islink(path):
-            shown = Path(path).relative_to(folder)
-            raise Rejected("path refused", f"{shown} is a link; links are not followed")
-    return Path(path, parts[-1])
-
-
-def _size(path: Path, shown: str) -> int:
-    """Size in bytes of a plain file; a link is refused. Raises Rejected naming it as `shown`."""
-    try:
-        status = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        raise Rejected("file missing", shown) from None
-    except OSError as error:
-        raise Rejected("unreadable", f"{shown}: {error.strerror}") from None
-    if stat.S_ISLNK(status.st_mode):
-        raise Rejected("path refused", f"{shown} is a link; links are not followed")
-    if not stat.S_ISREG(status.st_mode):
-        raise Rejected("unreadable", f"{shown} is no file")
-    return status.st_size
-
-
-def _open_header(path: Path, name: str) -> Header:
-    file = path.with_name(path.name + ".hea")
-    size = _size(file, f"{name}.hea")
+def _open_header(path: str, name: str) -> Header:
+    size = size_of(f"{path}.hea", f"{name}.hea")
     if not 0 < size <= MAX_HEADER_BYTES:
         raise Rejected("unreadable", f"{name}.hea has {size} bytes; it is no header")
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        with open(f"{path}.hea", "rb", buffering=0) as file:
+            text = file.read(MAX_HEADER_BYTES).decode("utf-8", errors="replace")
     except OSError as error:
         raise Rejected("unreadable", f"{name}.hea: {error.strerror}") from None
     header = parse_header(text, f"{name}.hea")
@@ -224,7 +198,7 @@ def _check_shape(header: Header, file: str, sampling_rate: int | None, samples: 
         raise Rejected("wrong shape", found)
 
 
-def _check_files(header: Header, leads: dict[int, str], folder: Path, name: str) -> int:
+def _check_files(header: Header, leads: dict[int, str], folder: str, name: str) -> int:
     """Every signal file lies beside the header; those of leads are as long as the header needs.
 
     Returns the samples of a signal: a header that does not say how many has those of its one file.
@@ -233,14 +207,14 @@ def _check_files(header: Header, leads: dict[int, str], folder: Path, name: str)
     for signal in header.signals:
         files.setdefault(signal.file, []).append(signal)
     for file in files:
-        if file != Path(file).name or file in (".", "..", "~", "-") or not file.isprintable():
+        if "/" in file or file in (".", "..", "~", "-") or not file.isprintable():
             raise Rejected("path refused", f"{name}.hea names '{file}', which is not beside it")
     if [s for group in files.values() for s in group] != [*header.signals]:
         raise Rejected(
             "unreadable", f"{name}.hea mixes the signals of its files; sort them by file"
         )
     lengths = [
-        _check_file(files[file], header, folder / file, name)
+        _check_file(files[file], header, os.path.join(folder, file), name)
         for file in dict.fromkeys(header.signals[i].file for i in leads)
     ]
     length = header.samples or (lengths[0] if len(files) == 1 else 0)
@@ -257,7 +231,7 @@ def _check_files(header: Header, leads: dict[int, str], folder: Path, name: str)
     return length
 
 
-def _check_file(signals: list[SignalLine], header: Header, path: Path, name: str) -> int:
+def _check_file(signals: list[SignalLine], header: Header, path: str, name: str) -> int:
     """One file that holds these signals: its length in samples of each."""
     first = signals[0]
     if any((s.format, s.offset) != (first.format, first.offset) for s in signals):
@@ -269,9 +243,9 @@ def _check_file(signals: list[SignalLine], header: Header, path: Path, name: str
     if min(s.per_frame for s in signals) < 1 or most * header.sampling_rate > MAX_RATE:
         found = f"{name}.hea says {most} samples in a frame of {header.sampling_rate:g} Hz"
         raise Rejected("wrong sampling rate", found)
-    shown = (Path(name).parent / first.file).as_posix()
+    shown = os.path.join(os.path.dirname(name), first.file)
     bits = _FORMAT_BITS[first.format] * sum(s.per_frame for s in signals)
-    size = _size(path, shown)
+    size = size_of(path, shown)
     needed = math.ceil(header.samples * bits / 8) + first.offset
     if size < needed:
         raise Rejected("truncated", f"{shown} has {size} bytes where {needed} are needed")
@@ -280,16 +254,23 @@ def _check_file(signals: list[SignalLine], header: Header, path: Path, name: str
 
 def _leads(header: Header, file: str, leave_out: bool) -> dict[int, str]:
     """Which signals are leads: `{place in the header: name}`, in the order of LEADS."""
-    labels = [(i, parse_label(signal.lead)) for i, signal in enumerate(header.signals)]
-    # "I/II" and "V1 (filtered)" are something else than the lead: what follows must be a unit.
-    leads = {i: label[0] for i, label in labels if label and label[1] in ("", *_TO_MV)}
-    others = [s.lead for i, s in enumerate(header.signals) if i not in leads]
+    labels = tuple(signal.lead for signal in header.signals)
+    leads = _named(labels)
+    others = [label for i, label in enumerate(labels) if i not in leads]
     if not leads or (others and not leave_out):
         found = f"{file}: '{others[0][:30]}' is no lead name{nearest(others[0][:30], LEADS)}"
         raise Rejected("unknown lead name", found)
     if len(set(leads.values())) != len(leads):
         found = f"{file} names a lead twice: {' '.join(leads.values())}"
         raise Rejected("unknown lead name", found)
+    return leads
+
+
+@functools.lru_cache(maxsize=512)  # the records of a data set have the same few
+def _named(labels: tuple[str, ...]) -> dict[int, str]:
+    parsed = [(i, parse_label(label)) for i, label in enumerate(labels)]
+    # "I/II" and "V1 (filtered)" are something else than the lead: what follows must be a unit.
+    leads = {i: label[0] for i, label in parsed if label and label[1] in ("", *_TO_MV)}
     return dict(sorted(leads.items(), key=lambda item: lead_index(item[1])))
 
 

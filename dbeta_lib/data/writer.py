@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dbeta_lib.data.parquet import write_table
 from dbeta_lib.data.placing import (
     finish_interrupted,
     lock_folder,
@@ -22,8 +23,8 @@ from dbeta_lib.data.placing import (
     put_in_place,
     sentence_of,
 )
-from dbeta_lib.data.reports import normalise_report, report_ids
-from dbeta_lib.data.signals import Record, Rejected
+from dbeta_lib.data.rows import Rows
+from dbeta_lib.data.signals import Record, Rejected, Signal
 from dbeta_lib.data.splits import check_disjoint
 from dbeta_lib.data.store import (
     FORMAT_VERSION,
@@ -31,19 +32,10 @@ from dbeta_lib.data.store import (
     UNUSED,
     SignalStore,
     fingerprint,
-    write_table,
 )
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.files import write_json
 from dbeta_lib.leads import LEADS
-
-_COLUMNS = {  # of records.parquet, in this order; `extra` columns follow
-    "record_id": "str", "window": "int32", "patient_id": "str", "split": "str", "fold": "int32",
-    "source": "str", "report": "str", "text": "str", "report_id": "int64", "language": "str",
-    "age": "float32", "sex": "str", "leads_present": "int32", "nan_filled": "int32",
-    "flat_leads": "int32", "padded": "int32", "findings": "str", "signal_hash": "str",
-}  # fmt: skip
-
 
 _BLOCK = 256  # rows of signals copied at a time
 
@@ -69,7 +61,7 @@ class StoreWriter:
         self, dest: Path | str, name: str, sampling_rate: int, samples: int,
         source_version: str, source_checksum: str, *, options: dict[str, Any] | None = None,
         code_version: int = 1, reports_from_labels: bool = False, patients_known: bool = True,
-        shard: tuple[int, int] | None = None,
+        shard: tuple[int, int] | None = None, records: pd.DataFrame | None = None,
     ):  # fmt: skip
         self.dest = Path(dest)
         self.partial = partial_of(self.dest)
@@ -88,8 +80,7 @@ class StoreWriter:
         }
         if shard:
             self._meta["shard"] = list(shard)
-        self._rows: dict[str, list] = {column: [] for column in _COLUMNS}
-        self._extra: dict[str, list] = {}
+        self._rows = Rows(records)
         self._aside: list[tuple[str, str, str]] = []
         self._labels: dict[str, tuple[pd.DataFrame, str]] = {}
         self._lock = self._start()
@@ -142,40 +133,30 @@ class StoreWriter:
 
     def add(self, record: Record) -> None:
         """Append one row. `set_aside` is for what has no row."""
-        uv = record.signal.uv
+        samples = self._checked(record.signal.uv, record.record_id)
+        self._rows.add(record)
+        self._write(samples)
+
+    def add_of(self, number: int, window: int, signal: Signal) -> None:
+        """Append a row of the record that is row `number` of `records`."""
+        samples = self._checked(signal.uv, number)
+        self._rows.add_of(number, window, signal)
+        self._write(samples)
+
+    def _checked(self, uv: np.ndarray, record: str | int) -> memoryview:
         if uv.shape != self.shape or uv.dtype != np.int16:
             raise DBetaError(
-                f"record {record.record_id}: the signal is {uv.dtype} {uv.shape} where int16 "
-                f"{self.shape} is expected; this is a fault of the loader"
+                f"record {record}: the signal is {uv.dtype} {uv.shape} where int16 {self.shape} is "
+                "expected; this is a fault of the loader"
             )
-        if record.split not in (*SPLITS, UNUSED) or not record.patient_id:
-            raise DBetaError(
-                f"record {record.record_id}: patient '{record.patient_id}' and split "
-                f"'{record.split}' must be named; this is a fault of the loader"
-            )
-        if self._rows["record_id"] and set(record.extra) != set(self._extra):
-            raise DBetaError(
-                f"record {record.record_id}: its extra columns differ from the others'"
-            )
-        data = np.ascontiguousarray(uv).data
-        self._write(data)
-        text = normalise_report(record.report) if record.text is None else record.text
-        known = {**vars(record), **vars(record.signal), "text": text}
-        known["signal_hash"] = record.signal.hash
-        for column in _COLUMNS.keys() - {"report_id"}:
-            self._rows[column].append(known[column])
-        for column, value in record.extra.items():
-            self._extra.setdefault(column, []).append(value)
+        return np.ascontiguousarray(uv).data
 
     def append(self, store: SignalStore) -> None:
         """Append all rows of a finished store, and what it set aside, in their order."""
         for start in range(0, len(store), _BLOCK):
             data = np.ascontiguousarray(store.signals[start : start + _BLOCK]).data
             self._write(data)
-        for column in _COLUMNS.keys() - {"report_id"}:
-            self._rows[column] += store.records[column].tolist()
-        for column in store.records.columns[len(_COLUMNS) :]:
-            self._extra.setdefault(column, []).extend(store.records[column].tolist())
+        self._rows.append(store.records)
         self._aside += list(store.set_aside.itertuples(index=False, name=None))
 
     def set_aside(self, record_id: str, reason: str | Rejected, detail: str = "") -> None:
@@ -198,7 +179,7 @@ class StoreWriter:
 
         Raises DBetaError when no record was kept, with the most frequent reason.
         """
-        if not self._rows["record_id"] and "shard" not in self._meta:
+        if not len(self._rows) and "shard" not in self._meta:
             raise DBetaError(self._nothing_kept())
         try:
             self._finish()
@@ -207,7 +188,8 @@ class StoreWriter:
         return SignalStore.open(self.dest)  # the tables written are out of memory by now
 
     def _finish(self) -> None:
-        records = self._records()
+        records = self._rows.table()
+        self._rows = Rows()  # given up: for 800,000 records both would be a gigabyte
         used = records["split"] != UNUSED
         check_disjoint(records["patient_id"][used], records["split"][used])
         self._signals.seek(0)
@@ -236,18 +218,6 @@ class StoreWriter:
         self._is_placed = True
         self._leave()
 
-    def _records(self) -> pd.DataFrame:
-        self._rows["report_id"] = report_ids(self._rows["text"])
-        # Each list is given up as its column is made: for 800,000 records both would be a gigabyte.
-        columns = {
-            name: np.asarray(self._rows.pop(name), _dtype(kind)) for name, kind in _COLUMNS.items()
-        }
-        columns |= {name: self._extra.pop(name) for name in list(self._extra)}
-        records = pd.DataFrame(columns, copy=False)
-        if records.duplicated(["record_id", "window"]).any():
-            raise DBetaError("a record_id occurs twice in one store; this is a fault of the loader")
-        return records
-
     def _rows_of(self, task: str, frame: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
         absent = ~records["record_id"].isin(frame.index)
         if absent.any():
@@ -272,10 +242,6 @@ class StoreWriter:
             f"'{reason}', the first {example[0]} ({example[2] or 'no more is known'}); "
             "check the data folder"
         )
-
-
-def _dtype(kind: str) -> Any:
-    return object if kind == "str" else kind
 
 
 def _header(rows: int, shape: tuple[int, int]) -> bytes:

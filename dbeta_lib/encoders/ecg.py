@@ -155,17 +155,19 @@ class ECGEncoder(nn.Module):
         return self.amplitude(level.to(self.amplitude.weight.dtype)).unsqueeze(1)
 
     def forward(
-        self, ecg: Tensor, noise: Tensor | None
+        self, ecg: Tensor, noise: Tensor | None, kept: int | None = None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Hidden states with the class token first, and what was masked.
 
         ecg mV `[B, channels, T]`; noise `[B, tokens]` uniform decides which tokens are removed
-        (None: all stay). Returns hidden `[B, 1 + kept, width]` in the noise's order, mask and
-        restore as `random_masking` gives them (None without noise).
+        (None: all stay), all but `kept` of them (None: by the config's mask ratio). Returns hidden
+        `[B, 1 + kept, width]` in the noise's order, mask and restore as `random_masking` gives them
+        (None without noise).
         """
         keep = restore = mask = None
         if noise is not None:
-            keep, restore, mask = random_masking(noise, self.config.kept_of(noise.shape[1]))
+            kept = self.config.kept_of(noise.shape[1]) if kept is None else kept
+            keep, restore, mask = random_masking(noise, kept)
         tokens = self.embed(ecg, mask if self.config.mask_before_positions else None)
         if keep is not None:
             tokens = tokens.gather(1, keep.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))

@@ -97,6 +97,12 @@ def find_beats(ecg: np.ndarray, sampling_rate: int) -> np.ndarray:
     return np.array([_r_peak(ecg, peak, reach) for peak in peaks], dtype=int)
 
 
+def heart_rate(ecg: np.ndarray, sampling_rate: int) -> float:
+    """Beats per minute of one ECG `[12, T]`, by the median interval; NaN below three beats."""
+    peaks = find_beats(ecg, sampling_rate)
+    return 60 * sampling_rate / float(np.median(np.diff(peaks))) if len(peaks) > 2 else np.nan
+
+
 def _r_peak(ecg: np.ndarray, peak: int, reach: int) -> int:
     """The sample within `reach` of a complex's energy peak where the leads are farthest out."""
     start = max(0, peak - reach)

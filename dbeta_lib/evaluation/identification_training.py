@@ -26,7 +26,7 @@ from dbeta_lib.evaluation.identification import scaling
 
 HEAD = ArcFaceConfig(scale=32.0, margin=0.5, lr=3e-3, epochs=10)  # of a head on frozen features
 WHOLE = ArcFaceConfig(  # of a whole encoder that has a few hundred steps, not 320,000
-    scale=32.0, margin=0.5, lr=5e-4, kernel_lr=3.0, epochs=2, batch_size=32
+    scale=32.0, margin=0.5, lr=1e-3, kernel_lr=3.0, epochs=1, batch_size=32
 )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dbeta_lib.data.pool import ordered_map
+from dbeta_lib.data.pool import each, ordered_map
 from dbeta_lib.errors import UsageError
 from dbeta_lib.leads import LEADS
 
@@ -75,7 +75,9 @@ class NeuroKitFeatures:
             signals = signals * lead_mask.cpu().numpy()[..., None]
         call = functools.partial(measure, sampling_rate=self.sampling_rate, lead=self.lead)
         rows = []
-        for row, reason in ordered_map(call, list(signals), self.workers, progress=False):
+        for row, reason in ordered_map(
+            functools.partial(each, call), list(signals), self.workers, progress=False
+        ):
             rows.append(row)
             self.failed.update([reason] if reason else [])
         out = np.stack(rows) if rows else np.zeros((0, len(self.names)))

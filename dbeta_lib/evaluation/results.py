@@ -21,7 +21,7 @@ import pandas as pd
 import dbeta_lib
 from dbeta_lib.code_commit import running_commit
 from dbeta_lib.errors import DBetaError, nearest
-from dbeta_lib.evaluation.provenance import UNKNOWN, Provenance
+from dbeta_lib.evaluation.provenance import READS_REPORT, UNKNOWN, Provenance  # noqa: F401
 from dbeta_lib.files import read_json, sha256_bytes, write_json
 
 FORMAT = 1

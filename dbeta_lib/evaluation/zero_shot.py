@@ -102,6 +102,11 @@ def score_classes(model, ecg: np.ndarray, texts: Sequence[Sequence[str]]) -> np.
 
 def similarities(model, ecg: np.ndarray, texts: Sequence[str]) -> np.ndarray:
     """The model's similarity of ECG features with texts: `[n, D]`, m texts -> float64 `[n, m]`."""
+    return similarities_to(model, ecg, text_vectors(model, texts))
+
+
+def text_vectors(model, texts: Sequence[str]) -> np.ndarray:
+    """Texts as the model encodes them, float32 `[m, D]`. Raises UsageError without a text side."""
     for name in ("encode_text", "similarity"):
         if not hasattr(model, name):
             raise UsageError(
@@ -109,9 +114,17 @@ def similarities(model, ecg: np.ndarray, texts: Sequence[str]) -> np.ndarray:
                 "evaluate it by a probe"
             )
     with evaluating(model):
-        vectors = model.encode_text(list(texts))
-        features = torch.from_numpy(np.asarray(ecg, dtype=np.float32)).to(device_of(model))
-        found = model.similarity(features, vectors.to(features.device))
+        return model.encode_text(list(texts)).float().cpu().numpy()
+
+
+def similarities_to(model, ecg: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """The same for texts that `text_vectors` has encoded: `[n, D]`, `[m, D]` -> `[n, m]`."""
+    with evaluating(model):
+        features, encoded = (
+            torch.from_numpy(np.asarray(each, dtype=np.float32)).to(device_of(model))
+            for each in (ecg, vectors)
+        )
+        found = model.similarity(features, encoded)
         return found.cpu().double().numpy()  # in this order: Apple's GPUs have no float64
 
 

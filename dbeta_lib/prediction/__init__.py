@@ -32,6 +32,7 @@ def predict(
     sampling_rate: float | None = None,
     leads: Sequence[str] | None = None,
     units: str = "mV",
+    name: str = "array",
 ) -> Prediction:
     """Features, zero-shot scores and, with a store, the nearest ECGs of one recording.
 
@@ -40,13 +41,13 @@ def predict(
     `encode_ecg`, `encode_text` and `similarity`. task: classes that the kit describes ("super" of
     PTB-XL; all: `prompts.json`). prompts: your own, class -> texts, or a JSON file of that.
     neighbours: a signal store or its folder. sampling_rate (Hz), leads, units: of arrays, CSV and
-    NumPy files; an array needs the rate.
+    NumPy files; an array needs the rate. name: what an array is called.
     Raises UsageError for an unknown task or option, DBetaError naming the file for one that cannot
     be used.
     """
     options = {"sampling_rate": sampling_rate, "leads": leads, "units": units}
     is_array = isinstance(source, np.ndarray) or not isinstance(source, Path | str)
-    given = from_array(source, **options) if is_array else from_file(source, **options)
+    given = from_array(source, **options, name=name) if is_array else from_file(source, **options)
     return _predictor(model, task, prompts, neighbours).predict([given])[0]
 
 

@@ -21,6 +21,8 @@ table.facts { width: auto; }
 section td { overflow-wrap: break-word; }
 td.bar-cell { width: 9rem; vertical-align: middle; } section { overflow-x: auto; }
 """
+# Said of each cell, since notebooks strip style sheets and set cells to the right.
+_CELL, _HEAD = '<td style="text-align:left">', '<th style="text-align:left">'
 _DPI = 110  # of the ECG: 1.1 MB at most, sharp on a screen
 
 
@@ -32,7 +34,9 @@ def page(prediction: Any) -> str:
 def body(prediction: Any, with_ecg: bool = True, level: int = 1) -> str:
     """What stands on it; `level` of its heading. Everything from the recording is escaped."""
     given, about = prediction.given, prediction.about
-    facts = "".join(f"<tr><th>{safe(a)}</th><td>{safe(b)}</td></tr>" for a, b in given.facts())
+    facts = "".join(
+        f"<tr>{_HEAD}{safe(a)}</th>{_CELL}{safe(b)}</td></tr>" for a, b in given.facts()
+    )
     parts = [
         f"<h{level}>{safe(given.name)}</h{level}>",
         f'<p class="notice">{NOTICE}</p>',
@@ -90,11 +94,11 @@ def _scores(prediction: Any) -> str:
     table, ranks = prediction.table(), prediction.scores["rank"]
     with_bars = prediction.about.reference is not None
     place = list(table.columns).index("higher than") + 1 if with_bars else 0
-    heads = [f"<th>{safe(head)}</th>" for head in table.columns]
+    heads = [f"{_HEAD}{safe(head)}</th>" for head in table.columns]
     heads[place:place] = ["<th></th>"] * with_bars
     lines = [f"<tr>{''.join(heads)}</tr>"]
     for row, rank in zip(table.itertuples(index=False, name=None), ranks, strict=True):
-        cells = [f"<td>{safe(value)}</td>" for value in row]
+        cells = [f"{_CELL}{safe(value)}</td>" for value in row]
         if with_bars:
             width = 0 if rank != rank else 100 * rank
             bar = f'<div class="bar"><i style="width:{width:.0f}%"></i></div>'
@@ -104,9 +108,9 @@ def _scores(prediction: Any) -> str:
 
 
 def _table(frame_: pd.DataFrame) -> str:
-    heads = "".join(f"<th>{safe(head)}</th>" for head in frame_.columns)
+    heads = "".join(f"{_HEAD}{safe(head)}</th>" for head in frame_.columns)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{safe(cell(value))}</td>" for value in row) + "</tr>"
+        "<tr>" + "".join(f"{_CELL}{safe(cell(value))}</td>" for value in row) + "</tr>"
         for row in frame_.itertuples(index=False, name=None)
     )
     return f"<section><table><tr>{heads}</tr>{rows}</table></section>"

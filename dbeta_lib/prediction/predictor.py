@@ -53,7 +53,7 @@ class Predictor:
             self.features = _store_features(self.model, self.store)
             self.labels = _labels(self.store, self.questions.task)
             reference = reference or self._reference_of_store()
-        trained = box.told() if folder == box.MODEL else ""
+        trained = box.told(folder.parent) if folder else ""
         self.about = About(name, trained, self.questions, result, reference)
 
     def predict(self, given: list[Given]) -> list[Prediction]:

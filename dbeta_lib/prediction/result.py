@@ -140,7 +140,7 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the page's body without the ECG."""
-        return body(self, with_ecg=False)
+        return body(self, with_ecg=False, level=4)
 
     def without_signal(self) -> "Prediction":
         """The same without the samples: of a folder's many recordings they are not kept."""
@@ -195,5 +195,5 @@ def shown(scores: pd.DataFrame, about: About) -> pd.DataFrame:
 def _auc(value: float, low: float, high: float) -> str:
     if np.isnan(value):
         return "–"
-    guessed = "" if low > 0.5 else ", guessing"
+    guessed = "" if low > 0.5 else ", worse than guessing" if high < 0.5 else ", guessing"
     return f"{value:.2f} [{low:.2f}, {high:.2f}]{guessed}"

@@ -51,6 +51,7 @@ def draw_ecg(
 ) -> Chart:
     """One ECG, mV `[12, T]` in the order of `LEADS`, on paper with its report beneath.
 
+    `layout`: a name in `ecg_sheet.LAYOUTS`, or leads as "II,V1", a strip each.
     `lead_mask` `[12]`, False = not recorded (drawn as a dashed line); NaN are gaps. The first
     `seconds` are shown at `speed` mm/s and `gain` mm/mV; each lead's median is put on its
     baseline, as a recorder's high-pass would. What runs off the paper is named in the note.

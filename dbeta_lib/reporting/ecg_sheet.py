@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dbeta_lib.errors import UsageError, nearest
-from dbeta_lib.leads import LEADS, lead_index
+from dbeta_lib.leads import LEADS, canonical, lead_index
 
 Rows = tuple[tuple[str, ...], ...]
 
@@ -67,7 +67,12 @@ class Recording:
 
 
 def layout_rows(layout: str) -> Rows:
-    """The rows of a named layout. Raises UsageError for an unknown name."""
+    """The rows of a named layout; of leads as "II,V1" a row each, over the whole time.
+
+    Raises UsageError for an unknown name.
+    """
+    if "," in layout or layout in LEADS:
+        return tuple((canonical(name),) for name in layout.split(","))
     if layout not in LAYOUTS:
         raise UsageError(f"'{layout}' is no ECG layout{nearest(layout, LAYOUTS)}")
     return LAYOUTS[layout]

@@ -24,8 +24,9 @@ FACTS = {  # what is known of a data set beyond its files, with the source of it
     "ptb-xl": (
         "12-lead ECGs of 10 s, recorded between October 1989 and June 1996 with devices of "
         "Schiller AG; reports and SCP-ECG statements by up to two cardiologists, a part of them "
-        "by the device and checked by nobody; a waiver of the institutional ethics committee for "
-        "the anonymous data (PTB-2020-1) (Wagner et al., Scientific Data 7, 154, 2020)."
+        "by the device and checked by nobody (Wagner et al., Scientific Data 7, 154, 2020). The "
+        "institutional ethics committee approved that the anonymous data be published "
+        "(PTB-2020-1; the data set's page)."
     ),
 }
 _INTENDED = """\
@@ -58,7 +59,7 @@ def card(told: dict[str, Any], folder: Path) -> str:
         told["sentence"] + " Written by `dbeta report RESULTS --box DIR` from the files beside it.",
         _facts(told, summary, folder),
         "## What it is for, and who must not use it\n\n" + _INTENDED,
-        "## What made it\n\n" + _made(told, summary),
+        "## What made it\n\n" + _made(told, summary, own),
         "## How well it does\n\n" + _measured(results, own, data),
         "## Limits\n\n" + _LIMITS,
         "## What to cite\n\n" + _cite(data),
@@ -91,15 +92,15 @@ def _versions(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _made(told: dict[str, Any], summary: dict[str, Any]) -> str:
+def _made(told: dict[str, Any], summary: dict[str, Any], own: pd.DataFrame) -> str:
     data, training = told["data"], told["data"]["training"]
     lines = [
         f"{_title(data)}, {data['part']}: {training['records']:,} ECGs of "
         f"{training['patients']:,} patients with their reports; labels were not read. "
         f"{summary['steps']:,} steps, {summary['records']:,} records drawn, "
         f"{summary['seconds'] / 60:.0f} minutes on {summary['device']}. "
-        f"Code: commit {told['commit']} packed it; the training code's hash is "
-        f"`{summary['identity']['library_code']}`.",
+        f"Code: commit {told['commit']} packed it, {_commits(own)} measured it; the training "
+        f"code's hash is `{summary['identity']['library_code']}`.",
         "",
         "The commands that make it again, `DATA` being the data set as downloaded:",
         "",
@@ -108,6 +109,11 @@ def _made(told: dict[str, Any], summary: dict[str, Any]) -> str:
         "```",
     ]
     return "\n".join(lines)
+
+
+def _commits(results: pd.DataFrame) -> str:
+    """Those of the records' code; records of before the field name none."""
+    return " and ".join(sorted(set(results["commit"]) - {""})) or "one that is not known"
 
 
 def _measured(results: pd.DataFrame, own: pd.DataFrame, data: dict[str, Any]) -> str:
@@ -192,9 +198,10 @@ def statement(told: dict[str, Any], folder: Path) -> str:
     parts = [
         f"# Data statement: what the model in this folder was trained on\n\n{told['sentence']}",
         "## Source\n\n"
-        f"{official.title}, <{official.page}>, licence {official.licence}. "
-        f"{FACTS.get(data['name'], '')}\n\n"
-        f"Version found: {data['source']['version']} (checksum `{data['source']['checksum']}`). "
+        f"{_title(data)}, licence {official.licence}; its page offers now: {official.title}, "
+        f"<{official.page}>. {FACTS.get(data['name'], '')}\n\n"
+        f"Read here: version {data['source']['version']}, {data['counts']['records']:,} records "
+        f"(checksum `{data['source']['checksum']}`). "
         f"Prepared with {options}; fingerprint of the store `{data['fingerprint']}`. "
         f"Set aside, with reasons: {data['counts']['set_aside'] or 'none'}.",
         f"## Who and what\n\n{_who(data, training)}",
@@ -221,8 +228,9 @@ def _who(data: dict[str, Any], training: dict[str, Any]) -> str:
         f"quartiles of age {', '.join(f'{age:.0f}' for age in ages)} years" if ages else "no ages"
     )
     return (
-        f"{data['part']} trained it: {training['records']:,} ECGs of {training['patients']:,} "
-        f"patients ({_counts(training['sex'])}; {told}). Records by split: "
+        f"Of these {data['part']} trained it: {training['records']:,} ECGs of "
+        f"{training['patients']:,} patients ({_counts(training['sex'])}; {told}). Records by "
+        "split: "
         f"{_counts(data['counts']['split'])}; no patient stands in two of them."
     )
 

@@ -13,6 +13,8 @@ from dbeta_lib.reporting.plots_ablations import (
     plot_verdicts,
 )
 from dbeta_lib.reporting.plots_encoders import plot_size_gain, plot_text_pairs
+from dbeta_lib.reporting.plots_map import plot_map
+from dbeta_lib.reporting.plots_occlusion import plot_occlusion
 from dbeta_lib.reporting.plots_records import plot_heart_rates, plot_ranking
 from dbeta_lib.reporting.plots_reports import plot_cosines, plot_hubs, plot_neighbours, plot_zipf
 from dbeta_lib.reporting.plots_results import (
@@ -20,6 +22,7 @@ from dbeta_lib.reporting.plots_results import (
     plot_label_efficiency,
     plot_prevalence,
     plot_score_bars,
+    plot_score_shift,
 )
 from dbeta_lib.reporting.plots_signals import plot_lead_check, plot_reconstruction
 from dbeta_lib.reporting.plots_training import plot_curves, plot_schedule, plot_similarity
@@ -36,13 +39,16 @@ __all__ = [
     "plot_label_efficiency",
     "plot_lead_check",
     "plot_levels",
+    "plot_map",
     "plot_matching",
     "plot_neighbours",
+    "plot_occlusion",
     "plot_prevalence",
     "plot_ranking",
     "plot_reconstruction",
     "plot_schedule",
     "plot_score_bars",
+    "plot_score_shift",
     "plot_similarity",
     "plot_size_gain",
     "plot_text_pairs",

@@ -58,7 +58,7 @@ def plot_levels(table: pd.DataFrame, *, title: str = "", chance: float = 0.5) ->
     """
     need_columns(table, ["name", "question", "value", "low", "high", "per_seed"], "the table")
     names, asked = (list(dict.fromkeys(table[column])) for column in ("name", "question"))
-    chart = new_chart(PAGE_MM, 30 + 5.2 * len(names))
+    chart = new_chart(PAGE_MM, 38 + 5.2 * len(names))
     panels = chart.subplots(1, len(asked), sharex=True, sharey=True, squeeze=False)[0]
     several = any(len(seeds) > 1 for seeds in table["per_seed"])
     label = "95 % interval of the mean over seeds; strokes: seeds" if several else "95 % interval"
@@ -89,7 +89,7 @@ def plot_verdicts(table: pd.DataFrame, *, title: str = "", metric: str = "macro 
     needed = ["value", "low", "high", "p_holm", "verdict", "exploratory", "per_seed"]
     need_columns(table, needed, "the table of verdicts")
     names = [str(name) for name in table.index]
-    chart = new_chart(PAGE_MM * 0.75, 30 + 5.6 * len(names))
+    chart = new_chart(PAGE_MM * 0.75, 36 + 5.6 * len(names))
     axes = chart.subplots()
     banded_rows(axes, names, label_mm=LABEL_MM + 12)
     table = table.set_axis(names)
@@ -103,9 +103,11 @@ def plot_verdicts(table: pd.DataFrame, *, title: str = "", metric: str = "macro 
     told = [
         f"{v}, {p:.2g}" if np.isfinite(p) else v for v, p in table[["verdict", "p_holm"]].values
     ]
-    for row, words in enumerate(["verdict, Holm's p", *told], start=-1):
-        axes.annotate(words, (1.01, row), xycoords=("axes fraction", "data"), va="center",
-                      size=TICK_PT, color=INK, annotation_clip=False)  # fmt: skip
+    look = {"size": TICK_PT, "color": INK, "annotation_clip": False}
+    axes.annotate("verdict, Holm's p", (1.01, 1), xycoords="axes fraction", va="bottom", **look)
+    for row, words in enumerate(told):
+        where = ("axes fraction", "data")
+        axes.annotate(words, (1.01, row), xycoords=where, va="center", **look)
     reference_line(axes, 0, "no difference", upright=True)
     axes.set(xlabel=f"difference in {metric}")
     axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -127,7 +129,7 @@ def plot_matching(table: pd.DataFrame, *, title: str = "") -> Chart:
     need_columns(table, ["name", "texts", "accuracy", "shuffled", "per_seed"], "the table")
     names = list(dict.fromkeys(table["name"]))
     kinds = [kind for kind in WRONG_TEXTS if kind in set(table["texts"])]
-    chart = new_chart(PAGE_MM, 32 + 5.2 * len(names))
+    chart = new_chart(PAGE_MM, 36 + 5.2 * len(names))
     panels = chart.subplots(1, len(kinds), sharex=True, sharey=True, squeeze=False)[0]
     for axes, kind in zip(panels, kinds):
         part = table[table["texts"] == kind].set_index("name").reindex(names)
@@ -158,7 +160,7 @@ def plot_costs(table: pd.DataFrame, *, title: str = "") -> Chart:
     """
     need_columns(table, ["name", *COSTS], "the table of costs")
     names = list(table["name"])
-    chart = new_chart(PAGE_MM, 24 + 5.2 * len(names))
+    chart = new_chart(PAGE_MM, 28 + 5.2 * len(names))
     panels = chart.subplots(1, len(COSTS), sharey=True)
     for axes, (column, (what, unit, factor)) in zip(panels, COSTS.items()):
         banded_rows(axes, names, label_mm=LABEL_MM)

@@ -17,7 +17,7 @@ from dbeta_lib.reporting.axes import (
     reference_line,
 )
 from dbeta_lib.reporting.figures import Chart, new_chart
-from dbeta_lib.reporting.style import COLUMN_MM, PAGE_MM, PALETTE, series_styles, styled
+from dbeta_lib.reporting.style import COLUMN_MM, INK, PAGE_MM, PALETTE, series_styles, styled
 
 SPLITS = ("train", "val", "test")
 
@@ -162,6 +162,48 @@ def plot_score_bars(
         axes.plot(part["score"], part.index, marker, color=color, label=label)
     axes.set_xlim(left, table["score"].max() + 0.05 * spread)
     axes.set(xlabel=unit)
+    headline(chart, title)
+    legend_outside(chart, axes)
+    chart.data = table
+    return chart
+
+
+@styled
+def plot_score_shift(
+    names: Sequence[str],
+    before: Sequence[float],
+    after: Sequence[float],
+    *,
+    truth: Collection[str] = (),
+    labels: tuple[str, str] = ("12 leads", "leads kept"),
+    title: str = "",
+    unit: str = "similarity to the class description",
+) -> Chart:
+    """How the scores of one ECG move: a hollow dot before, a full one after, a line between.
+
+    Classes are in the order of `before`, best first; those in `truth` are marked. `chart.data`:
+    class, before, after, true (0/1).
+    """
+    if not len(names) or not len(names) == len(before) == len(after):
+        raise UsageError(f"{len(names)} names for {len(before)} and {len(after)} scores")
+    table = pd.DataFrame({"class": list(names), "before": before, "after": after})
+    table["true"] = table["class"].isin(set(truth)).astype(int)
+    table = table.sort_values("before", ascending=False, kind="stable").reset_index(drop=True)
+    chart = new_chart(COLUMN_MM * 1.35, 26 + 4.6 * len(table))
+    axes = chart.subplots()
+    banded_rows(axes, list(table["class"]), label_mm=50)
+    looks = ((1, PALETTE[1], "D", "labelled so"), (0, PALETTE[0], "o", "not labelled so"))
+    for value, color, marker, label in looks:
+        part = table[table["true"] == value]
+        axes.hlines(part.index, part["before"], part["after"], color=color, lw=1.5, alpha=0.5)
+        axes.plot(part["before"], part.index, marker, mfc="white", color=color, gid="before")
+        label = label if len(part) and truth else None
+        axes.plot(part["after"], part.index, marker, color=color, label=label, gid="after")
+    for label, fill in zip(labels, ("white", INK)):  # what hollow and full mean, for the legend
+        axes.plot([], [], "o", mfc=fill, color=INK, label=label)
+    axes.margins(x=0.08)
+    axes.set(xlabel=unit)
+    light_grid(axes, "x")
     headline(chart, title)
     legend_outside(chart, axes)
     chart.data = table

@@ -148,16 +148,21 @@ def show(frame: pd.DataFrame, caption: str = "", *, digits: int = 3, index: bool
 
 
 def with_interval(
-    frame: pd.DataFrame, value: str = "value", low: str = "low", high: str = "high", digits: int = 3
+    frame: pd.DataFrame,
+    value: str = "value",
+    low: str = "low",
+    high: str = "high",
+    digits: int = 3,
+    interval_digits: int | None = None,
 ) -> pd.DataFrame:
     """The frame with `value`, `low` and `high` as one text column in the place of `value`.
 
-    Raises UsageError when a column is missing.
+    Digits as in `format_interval`. Raises UsageError when a column is missing.
     """
     need_columns(frame, [value, low, high], "a table of intervals")
     cells = frame[[value, low, high]].astype(float).itertuples(index=False, name=None)
     out = frame.astype({value: object})
-    out[value] = [format_interval(*cell, digits=digits) for cell in cells]
+    out[value] = [format_interval(*cell, digits, interval_digits) for cell in cells]
     return out.drop(columns=[low, high])
 
 

@@ -7,6 +7,7 @@ Nothing here loops over records, and nothing reads global random state: a worker
 run and a second GPU all get the same batch for the same step.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dbeta_lib.augmentations import varied
-from dbeta_lib.batch import Batch
+from dbeta_lib.batch import IGNORED, Batch
 from dbeta_lib.config import AUGMENTING, DBetaConfig
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.leads import subset_mask
@@ -64,6 +65,7 @@ class BatchMaker(Dataset):
         self.store, self.config, self.negatives = store, config, negatives
         self.batch_size, self.seed, self.purpose = batch_size, seed, purpose
         self.plain_steps = plain_steps
+        self.world = world
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.report_ids = reports[self.rows].astype(np.int64)
         self.present = store.lead_mask()[self.rows]
@@ -92,10 +94,14 @@ class BatchMaker(Dataset):
                 (self.batch_size, self.config.ecg.tokens), dtype=np.float32
             ),
         }
-        return Batch(
+        batch = Batch(
             ecg=self._varied(torch.from_numpy(self._ecg(picked, step)), step),
             **{name: torch.from_numpy(array[self.share]) for name, array in whole.items()},
         )
+        words = None
+        if self.world > 1:
+            words = torch.tensor(float((labels != IGNORED).sum() / self.world))
+        return dataclasses.replace(batch, mlm_places=batch.places(), mlm_words=words)
 
     __call__ = __getitem__
 

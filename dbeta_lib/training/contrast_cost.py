@@ -4,9 +4,12 @@ The paper holds against a softmax over the batch that it needs much memory. Both
 the model, from the same B x B logits, forward and backward; nothing else of a step is in it.
 """
 
+import os
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import pandas as pd
@@ -29,10 +32,11 @@ def contrast_cost(
     """Seconds and memory of each contrast at each batch size.
 
     batches: records B. width: numbers of a feature. repeats: the losses take turns, so that a busy
-    machine slows both; the median counts. Returns columns `batch`, `loss`, `seconds` (forward and
-    backward), `peak_mb` (most that was held at once beyond features and signs), `value` (of the
-    loss). Raises UsageError for a batch below 2.
+    machine slows both; the median counts, on a CPU of the seconds that it worked for this process.
+    Returns columns `batch`, `loss`, `seconds` (forward and backward), `peak_mb` (most that was held
+    at once beyond features and signs), `value` (of the loss). Raises UsageError for a batch of one.
     """
+    clock = time.process_time if device == "cpu" else time.perf_counter
     rows = []
     for batch in batches:
         if batch < 2:
@@ -42,9 +46,9 @@ def contrast_cost(
         values = {name: step(name) for name in CONTRASTS}  # once, to warm up
         for _ in range(repeats):
             for name in CONTRASTS:
-                start = time.perf_counter()
+                start = clock()
                 step(name)
-                taken[name].append(time.perf_counter() - start)
+                taken[name].append(clock() - start)
         for name in CONTRASTS:
             rows.append({"batch": batch, "loss": name, "seconds": statistics.median(taken[name]),
                          "peak_mb": peak_bytes(partial(step, name), device) / 2**20,
@@ -79,7 +83,7 @@ def peak_bytes(work: Callable[[], object], device: str = "cpu") -> int:
         work()
         return torch.cuda.max_memory_allocated() - before
     cpu = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=cpu, profile_memory=True) as profiled:
+    with _quiet(), torch.profiler.profile(activities=cpu, profile_memory=True) as profiled:
         work()
     events = profiled.profiler.kineto_results.events()
     changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
@@ -88,3 +92,17 @@ def peak_bytes(work: Callable[[], object], device: str = "cpu") -> int:
         held += change
         peak = max(peak, held)
     return peak
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch's profiler writes lines of its own past Python's stderr, which no setting turns off."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

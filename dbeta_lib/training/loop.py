@@ -7,21 +7,25 @@ run: bit by bit on a CPU. The device is asked for numbers only where a row of th
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from traceback import clear_frames
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dbeta_lib.batch import Batch
 from dbeta_lib.errors import DBetaError, Stopped
+from dbeta_lib.processes import Processes
 from dbeta_lib.progress import tqdm
 from dbeta_lib.seeds import int_seed
 from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.checkpoints import load_training, save_model_folder
 from dbeta_lib.training.clock import Clock
 from dbeta_lib.training.curves import Curves
+from dbeta_lib.training.failures import lost_workers_told, named
+from dbeta_lib.training.layers import prepared
 from dbeta_lib.training.monitor import Monitor
 from dbeta_lib.training.recorder import Diverged, Objective, Recorder, columns_of
 from dbeta_lib.training.run_folder import RunFolder
@@ -53,7 +57,8 @@ class Loop:
         self.accelerator, self.device = accelerator, accelerator.device
         self.model, self.maker, self.monitor, self.folder = model, maker, monitor, folder
         self.settings, self.precision, self.progress = settings, precision, progress
-        self.objective = accelerator.prepare_model(Objective(model))
+        processes = Processes(accelerator.process_index, accelerator.num_processes)
+        self.objective = accelerator.prepare_model(Objective(model, processes))
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         fused = self.device.type in ("cuda", "cpu")
         of_text = getattr(model, "text_encoder", nn.Module()).parameters()
@@ -80,6 +85,19 @@ class Loop:
 
     def train(self, asked: Termination) -> None:
         """All steps that are left; leaves a checkpoint of the last one."""
+        try:
+            with prepared(self.model, self.settings), lost_workers_told():
+                self._train(asked)
+        except (RuntimeError, MemoryError) as error:
+            clear_frames(error.__traceback__)  # what the step held, and the workers, are let go
+            last = self.folder.checkpoints.latest()
+            world = self.accelerator.num_processes
+            found = named(error, self.settings, self.step + 1, self.device, world, last)
+            if found is error:
+                raise
+            raise found from error
+
+    def _train(self, asked: Termination) -> None:
         settings, total = self.settings, self.settings.steps
         self.model.train()
         self.clock, self.curves = Clock(self.step, self.before), None
@@ -96,7 +114,7 @@ class Loop:
         )  # fmt: skip
         with bar:
             for batch in self._batches():
-                self._one_step(batch.to(self.device))
+                self._one_step(batch)
                 bar.update(settings.batch_size)
                 at_end = self.step == total
                 values = {}
@@ -121,6 +139,7 @@ class Loop:
         steps, workers = range(self.step, self.settings.steps), self.settings.workers
         return DataLoader(
             self.maker, batch_size=None, sampler=steps, num_workers=workers,
+            pin_memory=self.device.type == "cuda",
             worker_init_fn=ignore_termination if workers else None,
         )  # fmt: skip
 
@@ -133,9 +152,8 @@ class Loop:
         # Dropout follows from the step, not from those before it: a resumed run is the same run.
         rank = self.accelerator.process_index
         torch.manual_seed(int_seed(settings.seed, "step", self.step, rank))
-        with self._autocast():
-            loss, numbers = self.objective(batch, self.step < settings.mem_first)
-        self.accelerator.backward(loss)
+        parts = batch.split(settings.accumulate)
+        numbers = [self._add_gradient(part, part is parts[-1]) for part in parts]
         if settings.clip_norm:
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
         else:
@@ -145,8 +163,21 @@ class Loop:
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.recorder.add(numbers, norm)
+        self.recorder.add(torch.stack(numbers).mean(0), norm)
         self.step += 1
+
+    def _add_gradient(self, part: Batch, is_last: bool) -> Tensor:
+        """Forward and backward for a part of the batch; its losses' numbers.
+
+        Several processes average their gradients once, after the last part.
+        """
+        waiting = nullcontext() if is_last else self.accelerator.no_sync(self.objective)
+        with waiting:
+            with self._autocast():
+                mem_alone = self.step < self.settings.mem_first
+                loss, numbers = self.objective(part.to(self.device), mem_alone)
+            self.accelerator.backward(loss / self.settings.accumulate)
+        return numbers
 
     def _autocast(self):
         if self.precision == "fp32":

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from dbeta_lib.batch import IGNORED
 from dbeta_lib.encoders.text import mask_token_id
-
-IGNORED = -100  # label of a position that is not to be predicted
 
 
 @dataclass(frozen=True)

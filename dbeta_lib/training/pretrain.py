@@ -51,9 +51,14 @@ def pretrain(
     Leaves `model/`, `curves.csv`, `tensorboard/`, `checkpoints/` and, last, `summary.json`; with
     `mem_first` also `mem-alone/`, the model when it had read no text.
     Raises DBetaError when the loss is no longer finite or explodes (naming step, records and last
-    checkpoint), when the disk is full, when what is to be resumed was another run (naming the
-    field), or when something is there that may not be removed; UsageError when several processes
-    would compute another loss than one; Stopped after SIGTERM, with a checkpoint.
+    checkpoint), when the disk or the memory is full, when a worker is lost, when what is to be
+    resumed was another run (naming the field), or when something is there that may not be removed;
+    UsageError when several processes would compute another loss than one; Stopped after SIGTERM,
+    with a checkpoint.
+
+    Started by `accelerate launch` it is one run of several processes, on GPUs of one or more
+    machines that share `out_dir`: each computes its slice of the batch, the losses are those of the
+    whole batch, and the run can be gone on with by any number of processes that divides it.
     """
     run = _Run(model, store, PretrainConfig.of(settings, **overrides), progress)
     say = say if run.is_main else _say_nothing
@@ -81,7 +86,7 @@ class _Run:
         unused = not all(weights) or settings.mem_first > 0
         ddp = DistributedDataParallelKwargs(find_unused_parameters=unused)
         self.accelerator = Accelerator(kwargs_handlers=[ddp])
-        _refuse_losses_over_processes(model, self.accelerator.num_processes)
+        _check_processes(model, self.accelerator.num_processes, settings)
         self.device, self.is_main = self.accelerator.device, self.accelerator.is_main_process
         self.model, self.store, self.settings = model, store, settings
         self.progress = progress and self.is_main
@@ -201,19 +206,19 @@ def _code_of(model: nn.Module) -> str:
     return code_hash(deciding=(*DECIDING, *own)) if own else code_hash()
 
 
-def _refuse_losses_over_processes(model: nn.Module, processes: int) -> None:
-    """Only ETM's mean over processes is the mean over the batch; the others would train otherwise.
-
-    ETS pairs all records of a batch, and MLM and MEM average over words and patches, of which each
-    process has another number. Gathering the batch with its gradients is not built yet.
-    """
-    weights = {n: getattr(model.config.objective, f"{n}_weight") for n in ("ets", "mlm", "mem")}
-    used = [f"{name}_weight={weight:g}" for name, weight in weights.items() if weight]
-    used += getattr(model, "loss_names", ())
-    if processes > 1 and used:
+def _check_processes(model: nn.Module, processes: int, settings: PretrainConfig) -> None:
+    """Refuse what several processes would compute otherwise than one."""
+    parts = processes * settings.accumulate
+    if settings.batch_size % parts:
         raise UsageError(
-            f"runs over several processes are not supported yet with {', '.join(used)}: each of "
-            f"the {processes} processes would see its part of the batch only; start one process"
+            f"batch_size={settings.batch_size} is no multiple of {processes} process(es) times "
+            f"accumulate={settings.accumulate}"
+        )
+    if processes > 1 and not getattr(model, "gathers", True):
+        raise UsageError(
+            f"{type(model).__name__} cannot be trained by {processes} processes: its losses or its "
+            "norms are taken over a batch, and each process would take them over its part only; "
+            "start one process"
         )
 
 

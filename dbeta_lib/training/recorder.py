@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dbeta_lib.batch import Batch
+from dbeta_lib.processes import ALONE, Processes
 from dbeta_lib.training.monitor import COLUMNS, LOSSES
 
 RECORDED = (*LOSSES, "etm_accuracy", "grad_norm")
@@ -27,11 +28,13 @@ class Objective(nn.Module):
     """A model's total loss, with a gradient, and its numbers without one: what a step needs.
 
     A wrapper for several processes then sees no loss of weight 0, which has no part in the step.
+    processes: those whose slices make up a batch; the mean over them is the whole batch's.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, processes: Processes = ALONE):
         super().__init__()
         self.model, self.losses = model, getattr(model, "loss_names", LOSSES)
+        self.together = {"processes": processes} if processes.world > 1 else {}
 
     def forward(self, batch: Batch, mem_alone: bool = False) -> tuple[Tensor, Tensor]:
         """The total loss, and `[n]`: the losses, and of a D-BETA the share of right ETM decisions.
@@ -43,7 +46,7 @@ class Objective(nn.Module):
             numbers = loss.new_zeros(len(LOSSES) + 1, dtype=torch.float32)
             numbers[LOSSES.index("mem")] = loss.detach()
             return loss, numbers
-        output = self.model(batch)
+        output = self.model(batch, **self.together)
         numbers = [output.losses[name].detach().float() for name in self.losses]
         if "etm" in output.logits:
             hits = output.logits["etm"].argmax(1) == batch.is_aligned

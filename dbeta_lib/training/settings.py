@@ -11,6 +11,8 @@ from dbeta_lib.files import read_json, write_json
 
 OPTIMIZERS = ("adam", "adamw")
 PRECISIONS = ("auto", "fp32", "bf16")
+_POSITIVE = ("steps", "batch_size", "accumulate", "log_every", "keep", "lr", "text_lr_scale",
+             "explode", "eval_records")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class PretrainConfig:
 
     steps: int = 300_000  # optimizer steps
     batch_size: int = 128  # records per step, over all processes
+    # Parts of a batch that go through the network one after the other, where memory is short. MLM,
+    # MEM and ETM stay those of the whole batch; ETS pairs the records of each part only, so a
+    # record meets batch_size / accumulate texts.
+    accumulate: int = 1
     lr: float = 5e-5  # peak of the schedule
     # Published weights of a text encoder want a lower rate than what begins from nothing.
     text_lr_scale: float = 1.0  # learning rate of the text encoder / lr
@@ -40,7 +46,10 @@ class PretrainConfig:
     final_scale: float = 0.05  # 0..1, learning rate at the end / peak
     seed: int = 0  # of order, negatives, masks, dropout
     precision: str = "auto"  # "auto": bf16 on a GPU that has it, else fp32 | "fp32" | "bf16"
+    compile: bool = False  # layers by torch.compile: minutes at the start, faster steps on a GPU
     explode: float = 20.0  # stop when the total loss exceeds this many times the first step's
+    # Layers run twice, their activations are not kept: less memory, more time, the same weights.
+    checkpoint_activations: bool = field(default=False, metadata={"free": True})
     workers: int = field(default=0, metadata={"free": True})  # processes that make batches
     log_every: int = field(default=10, metadata={"free": True})  # steps per row of curves.csv
     eval_every: int = field(default=500, metadata={"free": True})  # steps; 0 = never
@@ -56,11 +65,13 @@ class PretrainConfig:
             if getattr(self, name) not in choices:
                 given = getattr(self, name)
                 raise UsageError(f"there is no {name} '{given}'{nearest(given, choices)}")
-        positive = ("steps", "batch_size", "log_every", "keep", "lr", "text_lr_scale", "explode",
-                    "eval_records")  # fmt: skip
-        for name in positive:
+        for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name}={getattr(self, name)} must be more than 0")
+        if self.batch_size % self.accumulate:
+            raise UsageError(
+                f"batch_size={self.batch_size} is no multiple of accumulate={self.accumulate}"
+            )
         if not 0 <= self.mem_first <= self.steps:
             raise UsageError(f"mem_first={self.mem_first} must be in 0..steps ({self.steps})")
         if len(self.stages) != 3 or min(self.stages) < 0 or sum(self.stages) > 1 + 1e-9:

@@ -2,6 +2,7 @@
 
 import html
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,31 @@ figure img { width: 100%; } figcaption { color: #555; font-size: .85rem; }
 """
 
 
-def write_html(executed: Path, page: Path) -> None:
-    """The executed notebook as one HTML page."""
+_LINK = re.compile(r"(\]\()([^)\s<>#]+)([^)\s<>]*\))")  # of Markdown: ](address#term)
+
+
+def write_html(executed: Path, page: Path, folder: Path) -> None:
+    """The executed notebook as one HTML page. `folder`: of the notebook, from where it links."""
     notebook = nbformat.read(executed, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _LINK.sub(lambda m: _moved(m, folder, page.parent), cell.source)
     resources = {"metadata": {"name": executed.stem}}
     body, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook, resources=resources)
     with atomic_write(page) as temporary:
         temporary.write_text(body, encoding="utf-8")
+
+
+def _moved(link: re.Match, folder: Path, pages: Path) -> str:
+    """A link of a notebook as its page has it: other notebooks' pages, files where they lie."""
+    target = folder / link[2]
+    if re.fullmatch(r"\d\d_\w+\.ipynb", link[2]):
+        address = target.with_suffix(".html").name
+    elif "://" in link[2] or not target.exists():
+        return link[0]
+    else:
+        address = _address(pages, target)
+    return f"{link[1]}{address}{link[3]}"
 
 
 def summary(executed: Path) -> str:

@@ -119,7 +119,7 @@ class Workflow:
         parameters = self.plan.parameters[name]
         run = execute(notebook, self._copy(notebook), parameters, self.stopper, self.progress.tick)
         if self._copy(notebook).exists():
-            write_html(self._copy(notebook), self._page(notebook))
+            write_html(self._copy(notebook), self._page(notebook), self.plan.folder)
         ended = {"seconds": round(run.elapsed, 1), "ended": f"{datetime.now():%Y-%m-%d %H:%M}"}
         if run.error is None:
             return self._finish(notebook, run, ended)

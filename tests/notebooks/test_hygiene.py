@@ -21,19 +21,27 @@ EXPECTED = [
     "05_linear_probe",
     "06_lead_subsets",
     "07_fine_tuning",
+    "08_components_and_negatives",
     "09_text_encoders",
+    "10_explore",
     "11_paper_tables",
 ]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb")) + sorted((FOLDER / "solutions").glob("*.ipynb"))
 NUMBERED = [path for path in NOTEBOOKS if path.parent == FOLDER]
+SOLVED = ("00", "01", "02", "03", "04", "05", "06", "07", "08")  # notebooks with worked answers
 COMMON = {"profile", "out"}  # parameters that the workflow gives and every notebook takes
 MAX_CODE_LINES = 15
 MAX_DEF_LINES = 3
 TAGS = {"parameters", "summary", "raises-exception"}
 
-every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+every = pytest.mark.parametrize(
+    "path", NOTEBOOKS, ids=lambda p: p.relative_to(FOLDER).with_suffix("").as_posix()
+)
 numbered = pytest.mark.parametrize("path", NUMBERED, ids=lambda p: p.stem)
+solved = pytest.mark.parametrize(
+    "path", [p for p in NUMBERED if p.stem[:2] in SOLVED], ids=lambda p: p.stem
+)
 
 
 def cells_of(path: Path, kind: str = "code") -> list[dict]:
@@ -148,6 +156,32 @@ def test_prose_and_checks(path):
     assert "exercise" in cells_of(path, "markdown")[-1]["text"].lower() or any(
         "exercises" in c["text"].lower() for c in cells_of(path, "markdown")[-4:]
     )
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in NUMBERED if p.stem[:2] in SOLVED], ids=lambda p: p.stem
+)
+def test_three_exercises_and_their_worked_answers(path):
+    last = cells_of(path, "markdown")[-1]["text"]
+    for number, kind in enumerate(("Look.", "Change and predict.", "Code, ten lines."), start=1):
+        assert f"\n{number}. **{kind}** " in last
+    assert f"(solutions/{path.name})" in last
+    solution = FOLDER / "solutions" / path.name
+    heads = [c["text"].split("\n")[0] for c in cells_of(solution, "markdown")]
+    asked = [head for head in heads if head.startswith("## ")]
+    assert [head[:7] for head in asked] == ["## 1. L", "## 2. C", "## 3. C"]
+    named = {t for c in cells_of(solution) for t in c["metadata"].get("tags", [])}
+    assert named == {"parameters"} and "out" in read_parameters(solution)
+    assert any(
+        isinstance(n, ast.Assert) for c in cells_of(solution) for n in tree_of(c["text"]).body
+    )
+
+
+def test_solutions_are_those_of_the_solved_notebooks_and_no_run_takes_them_for_notebooks(tmp_path):
+    found = [path for path in NOTEBOOKS if path.parent != FOLDER]
+    assert [path.stem for path in found] == [p.stem for p in NUMBERED if p.stem[:2] in SOLVED]
+    asked = plan(["--profile", "smoke", "--out", str(tmp_path / "o")])
+    assert not {n.path for n in asked.notebooks} & set(found)
 
 
 @pytest.mark.parametrize("profile", ["smoke", "demo", "paper", "ptbxl"])

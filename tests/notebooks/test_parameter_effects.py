@@ -31,7 +31,7 @@ from kernels import Kernel
 
 NOTEBOOKS = {notebook.name[:2]: notebook for notebook in find_notebooks(ROOT / "notebooks")}
 # Notebooks whose products must stand before one is run.
-BEFORE = {"04": ["03"], "05": ["03"], "06": ["03"], "07": ["03"], "11": ["03", "04"]}
+BEFORE = {"04": ["03"], "05": ["03"], "06": ["03"], "07": ["03"], "10": ["03"], "11": ["03", "04"]}
 # Values beside those of `smoke`, among which a change is made; {NAME} is a path of `places`.
 BESIDE = {
     "synthetic": {},
@@ -51,6 +51,7 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "stores": ({"synthetic": 2}, "synthetic"),
     "sampling_rate": (500, "synthetic"),
     "patients": (61, "synthetic"),
+    "own_file": ("{own}", "synthetic"),
     "report_text": ("scp", "real"),
     "tour_patients": (61, "synthetic"),
     "tour_steps": (5, "synthetic"),
@@ -97,13 +98,16 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "width": (8, "synthetic"),
     "person_epochs": (0, "synthetic"),
     "challenge_weights": ("{weights}", "cinc"),
-    "sweeps": ("{elsewhere}", "synthetic"),
-    "sweep_size": ("", "synthetic"),
-    "sweep_seeds": ([1], "synthetic"),
-    "question": ("zero_shot", "synthetic"),
+    "map_method": ("umap", "synthetic"),
+    "map_points": (50, "synthetic"),
     "reference": ("BERT tiny", "synthetic"),
     "encoders": ("{encoders}", "synthetic"),
     "more_results": ([], "synthetic"),
+    "sweeps": ("{elsewhere}", "synthetic"),
+    "sweep_size": ("", "synthetic"),
+    "sweep_seeds": ([1], "synthetic"),
+    "question": ("probe_100", "synthetic"),
+    "batches": ([32], "synthetic"),
 }
 # What a change of one of these alone can do is to be refused in a sentence that says what belongs
 # together: a network and the store's rate, a class and its task.
@@ -267,7 +271,8 @@ def places(tmp_path_factory, make_ptb_xl):
     config = BertConfig(vocab_size=len(tokenizer), intermediate_size=32, **size)
     BertModel(config).save_pretrained(folder / "bert")
     paths = {name: folder / name for name in ("ptb-xl", "fewer", "cinc2021", "bert")}
-    return paths | {"weights": folder / "weights.csv", "encoders": folder}
+    own = folder / "cinc2021" / "training" / "georgia" / "g1" / "E00000.hea"
+    return paths | {"weights": folder / "weights.csv", "own": own, "encoders": folder}
 
 
 @pytest.fixture(scope="module")

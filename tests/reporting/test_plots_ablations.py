@@ -80,6 +80,13 @@ def test_a_verdict_has_its_colour_and_few_seeds_a_hollow_mark(told, layout_fault
     assert set(line.get_xdata()) == {0}
 
 
+def test_a_single_row_has_room_too(told, levels, layout_faults, recwarn):
+    one = plots.plot_verdicts(told.iloc[3:], title="one")
+    assert layout_faults(one) == []
+    assert layout_faults(plots.plot_levels(levels[levels["name"] == "full"], title="one")) == []
+    assert not [w for w in recwarn if "constrained_layout" in str(w.message)]
+
+
 def test_matching_stands_beside_its_control(layout_faults):
     rows = [
         ["random", "random", 0.8, 0.52, (0.8,)], ["random", "far", 0.9, 0.6, (0.9,)],

@@ -157,3 +157,26 @@ def test_prevalence_counts_labels_per_split(layout_faults):
 def test_no_labels_are_refused():
     with pytest.raises(UsageError, match="no labels to count"):
         plots.plot_prevalence(pd.DataFrame({"MI": []}))
+
+
+def test_score_shift_draws_before_hollow_and_after_full_in_the_order_of_before(
+    layout_faults, by_gid
+):
+    names, before, after = ["a", "b", "c"], [0.1, 0.9, 0.5], [0.4, 0.2, 0.5]
+    chart = plots.plot_score_shift(names, before, after, truth={"c"}, title="moved")
+    assert chart.data["class"].tolist() == ["b", "c", "a"]
+    assert chart.data["true"].tolist() == [0, 1, 0]
+    hollow, full = by_gid(chart, "before"), by_gid(chart, "after")
+    assert all(line.get_markerfacecolor() == "white" for line in hollow)
+    got = {
+        kind: {y: x for line in lines for x, y in zip(*line.get_data())}
+        for kind, lines in (("before", hollow), ("after", full))
+    }
+    assert got["before"] == {0: 0.9, 1: 0.5, 2: 0.1}
+    assert got["after"] == {0: 0.2, 1: 0.5, 2: 0.4}
+    assert layout_faults(chart) == []
+
+
+def test_score_shift_refuses_lists_of_unequal_length():
+    with pytest.raises(UsageError, match="2 names for 2 and 1 scores"):
+        plots.plot_score_shift(["a", "b"], [1, 2], [1])

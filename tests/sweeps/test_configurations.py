@@ -164,7 +164,8 @@ def test_every_row_builds_and_does_two_steps(small, store, faster, tmp_path, swe
     if run.model == TEXT_ONLY:
         return  # nothing is built; `test_run` measures it
     if run.model == SUPERVISED:
-        assert learn_from_labels(run, data, progress=False)[0].steps == 1
+        steps = -(-len(data.rows("train")) // run.tuning.batch_size)  # of one epoch
+        assert learn_from_labels(run, data, progress=False)[0].steps == steps
         return
     trained = train(run, data, tmp_path, say=lambda sentence: None, progress=False)
     assert trained.steps == (0 if run.model == "random" else 2)

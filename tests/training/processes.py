@@ -3,19 +3,29 @@
 The parent imports everything once and never computes, so that a fork is cheap and safe.
 """
 
+import dataclasses
 import os
 import signal
 import socket
 import sys
 import time
+import traceback
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+import torch
+from accelerate import Accelerator
 
+from dbeta_lib.comparisons import COMPARISONS
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.errors import Stopped
-from dbeta_lib.n3s import ensure_table
+from dbeta_lib.model import DBeta
+from dbeta_lib.n3s import RandomNegatives, ensure_table
+from dbeta_lib.processes import Processes
+from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.pretrain import pretrain
+from dbeta_lib.training.recorder import Objective
 from dbeta_lib.training.start import build_model
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -33,6 +43,8 @@ def forked(work, *args):
         code = 0
     except Stopped as error:
         code = error.exit_code
+    except Exception:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(code)
@@ -70,46 +82,111 @@ def killed(folder, seed):
     print(f"killed {kills} times")
 
 
-def one_rank(store_path, folder, rank, world, port):
-    """Two steps of ETM alone, without dropout.
-
-    It proves that ranks share a batch, its draws and the gradient, for a loss whose mean over
-    ranks is the mean over the batch. It proves nothing of ETS, MLM and MEM: `pretrain` refuses
-    these over several processes.
-    With eps = 1 Adam's step is about lr times the gradient: it does not blow up rounding errors.
-    """
-    os.environ |= {
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world),
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true",
-    } if world > 1 else {}  # fmt: skip
-    store = SignalStore.open(store_path)
-    model = build_model(tiny_config(**NO_DROPOUT), store, 1)
-    pretrain(
-        model, store, folder, steps=2, batch_size=8, lr=1.0, eps=1.0, stages=(0, 1, 0),
-        eval_every=1, eval_records=8, log_every=1, tensorboard=False, progress=False,
-    )  # fmt: skip
+def joined(rank, world, port):
+    """Make this process one of `world`."""
+    if world > 1:
+        os.environ |= {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true",
+        }  # fmt: skip
 
 
 NO_DROPOUT = {
-    "mlm_weight": 0.0, "ets_weight": 0.0, "mem_weight": 0.0,
-    "input_dropout": 0.0, "ecg_dropout": 0.0,
-    "attention_dropout": 0.0, "fusion_dropout": 0.0,
+    "input_dropout": 0.0, "ecg_dropout": 0.0, "attention_dropout": 0.0, "fusion_dropout": 0.0,
     "text_architecture": {**tiny_config().text.text_architecture, "dropout_rate": 0.0},
+}  # fmt: skip
+STILL = {"wander": 0, "hum": 0, "muscle": 0, "scale_low": 1, "scale_high": 1, "shift": 0,
+         "lead_dropout": 0}  # fmt: skip
+CASES = {  # what is built, switches, parts of a batch
+    "paper": (DBeta, "paper", 1),
+    "recommended": (DBeta, "recommended", 1),
+    "released": (DBeta, "released", 1),
+    "paper in 2 parts": (DBeta, "paper", 2),
+    "clip": (COMPARISONS["clip"], "paper", 1),
+    "simclr": (lambda c, t: COMPARISONS["simclr"](c, t, **STILL), "paper", 1),
+}
+
+
+def gradients(store_path, file, rank, world, port):
+    """Of each case the losses' numbers and the gradient of a step, as DDP leaves it on rank 0."""
+    joined(rank, world, port)
+    store, found = SignalStore.open(store_path), {}
+    negatives = RandomNegatives(store.records["report_id"].to_numpy().clip(0))
+    accelerator = Accelerator()
+    for name, (build, switches, parts) in CASES.items():
+        model = build_model(tiny_config(switches=switches, **NO_DROPOUT), store, 1, build=build)
+        model.double()
+        maker = BatchMaker(
+            store, store.rows("train"), model.tokenizer, model.config, negatives, batch_size=8,
+            seed=0, rank=rank, world=world,
+        )  # fmt: skip
+        objective = accelerator.prepare_model(Objective(model, Processes(rank, world)))
+        numbers = []
+        batch = dataclasses.replace(maker[3], ecg=maker[3].ecg.double())
+        for part in (split := batch.split(parts)):
+            with nullcontext() if part is split[-1] else accelerator.no_sync(objective):
+                loss, values = objective(part)
+                (loss / parts).backward()
+            numbers.append(values)
+        numbers = accelerator.reduce(torch.stack(numbers).mean(0).double(), "mean")
+        grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        found[name] = {"numbers": numbers, **grads}
+    if rank == 0:
+        torch.save(found, file)
+    accelerator.end_training()
+
+
+RUN = {
+    "steps": 50, "batch_size": 8, "lr": 1e-3, "eval_every": 25, "eval_records": 8, "log_every": 1,
+    "checkpoint_every": 10, "tensorboard": False, "progress": False,
 }  # fmt: skip
 
 
-def paired(folder):
-    """The same run (ETM alone) in `one` by one process and in `two` by two."""
-    assert wait(forked(one_rank, folder / "store", folder / "one", 0, 1, 0)) == 0
+def train(store_path, folder, rank, world, port):
+    """Fifty steps of the paper's four losses, in double precision and without dropout."""
+    joined(rank, world, port)
+    store = SignalStore.open(store_path)
+    model = build_model(tiny_config(**NO_DROPOUT), store, 1).double()
+    pretrain(model, store, folder, resume=True, **RUN)
+
+
+def together(work, store, where):
+    """Pids of two processes that do `work` together."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    ranks = [forked(one_rank, folder / "store", folder / "two", r, 2, port) for r in (0, 1)]
+    return [forked(work, store, where, rank, 2, port) for rank in (0, 1)]
+
+
+def paired(folder):
+    """Gradients and a run of one process and of two; and of two that are killed, then of one."""
+    store = folder / "store"
+    assert wait(forked(gradients, store, folder / "gradients-1.pt", 0, 1, 0)) == 0
+    ranks = together(gradients, store, folder / "gradients-2.pt")
     assert [wait(pid) for pid in ranks] == [0, 0]
+    assert wait(forked(train, store, folder / "one", 0, 1, 0)) == 0
+    assert [wait(pid) for pid in together(train, store, folder / "two")] == [0, 0]
+    ranks = together(train, store, folder / "fewer")
+    while not (folder / "fewer" / "checkpoints" / "step-00000020" / "run.json").exists():
+        time.sleep(0.01)
+    for pid in ranks:
+        os.kill(pid, signal.SIGKILL)
+    assert [wait(pid) for pid in ranks] == [-signal.SIGKILL] * 2
+    assert wait(forked(train, store, folder / "fewer", 0, 1, 0)) == 0
+
+
+def stopped(folder):
+    """SIGTERM to one of two processes: both leave with the code that says resumable."""
+    ranks = together(train, folder / "store", folder / "stopped")
+    while not (folder / "stopped" / "checkpoints" / "step-00000010" / "run.json").exists():
+        time.sleep(0.01)
+    os.kill(ranks[1], signal.SIGTERM)
+    assert [wait(pid) for pid in ranks] == [75, 75]
 
 
 if __name__ == "__main__":
     where = Path(sys.argv[1])
     assert wait(forked(write_store, where / "store")) == 0
     paired(where)
+    stopped(where)
     killed(where, int(sys.argv[2]))

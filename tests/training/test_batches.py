@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from dbeta_lib.batch import Batch
+from dbeta_lib.batch import IGNORED, Batch
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.n3s import RandomNegatives
 from dbeta_lib.training.batches import BatchMaker
 
-FIELDS = [field.name for field in dataclasses.fields(Batch)]
+ROWS = [f.name for f in dataclasses.fields(Batch) if not f.name.startswith("mlm_") or
+        f.name == "mlm_labels"]  # fmt: skip
 
 
 @pytest.fixture
@@ -28,7 +29,8 @@ def make(store, tokenizer, config, table):
 
 
 def same(a, b):
-    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in FIELDS)
+    a, b = a._tensors(), b._tensors()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_a_batch_depends_on_seed_and_step_alone(make):
@@ -75,9 +77,38 @@ def test_every_epoch_holds_each_record_with_a_report_once(make, store, batch_siz
 def test_two_ranks_together_are_the_batch_of_one_process(make):
     whole = make()[5]
     halves = [make(options={"rank": rank, "world": 2})[5] for rank in (0, 1)]
-    for name in FIELDS:
+    for name in ROWS:
         joined = torch.cat([getattr(half, name) for half in halves])
         assert torch.equal(joined, getattr(whole, name)), name
+    for half in halves:  # each divides its words' losses by half of all words
+        assert half.mlm_words * 2 == (whole.mlm_labels != IGNORED).sum()
+        assert torch.equal(half.mlm_places, half.places())
+
+
+def test_parts_of_a_batch_hold_each_record_once_and_share_the_count_of_words(make):
+    whole = make()[5]
+    for parts in (1, 2, 4):
+        split = whole.split(parts)
+        assert [len(part) for part in split] == [8 // parts] * parts
+        for name in ROWS:
+            rows = [getattr(part, name) for part in split]
+            assert torch.equal(torch.stack(rows, 1).flatten(0, 1), getattr(whole, name)), name
+        labels = whole.mlm_labels.flatten()[whole.mlm_places]
+        found = torch.cat([part.mlm_labels.flatten()[part.mlm_places] for part in split])
+        assert sorted(found.tolist()) == sorted(labels.tolist()) and (labels != IGNORED).all()
+        if parts > 1:
+            assert all(part.mlm_words * parts == len(labels) for part in split)
+    with pytest.raises(ValueError, match="8 records are no multiple of 3"):
+        whole.split(3)
+
+
+def test_processes_that_split_their_slices_pair_the_records_that_one_process_would(make):
+    whole = make()[5].split(2)
+    halves = [make(options={"rank": rank, "world": 2})[5].split(2) for rank in (0, 1)]
+    for part, of_ranks in zip(whole, zip(*halves, strict=True), strict=True):
+        joined = torch.cat([half.report_id for half in of_ranks])
+        assert torch.equal(joined, part.report_id)
+        assert sum(half.mlm_words for half in of_ranks) == part.mlm_words
 
 
 def test_workers_give_the_batches_of_the_main_process(make):
@@ -208,7 +239,7 @@ def test_each_change_of_the_ecg_reaches_the_batch_and_nothing_else_of_it(make, n
     before, after = plain[2], maker[2]
     present = (before.ecg != 0).any(dim=2)
     assert ((before.ecg != after.ecg).any(dim=2) == present).all()  # absent leads stay zeros
-    for field in FIELDS[1:]:
+    for field in ROWS[1:]:
         assert torch.equal(getattr(before, field), getattr(after, field)), field
     assert same(after, make(lead_dropout=0.0, **{name: NOISES[name]})[2])
     assert not torch.equal(after.ecg - before.ecg, maker[3].ecg - plain[3].ecg)

@@ -1,6 +1,7 @@
 """The cost of a contrast: memory as the allocator counts it, both losses on the same features."""
 
 import math
+import os
 
 import pytest
 import torch
@@ -21,6 +22,12 @@ SQUARE = 4 * 500 * 500  # bytes of one float32 matrix
 )
 def test_the_peak_is_what_is_held_at_once(work, matrices):
     assert peak_bytes(work) == pytest.approx(matrices * SQUARE, rel=0.01)
+
+
+def test_the_profilers_own_lines_are_not_seen_and_others_are_again(capfd):
+    peak_bytes(lambda: torch.zeros(9))
+    os.write(2, b"seen")
+    assert capfd.readouterr().err == "seen"
 
 
 def test_each_batch_has_a_row_for_each_loss_and_memory_grows_with_its_square():

@@ -1,12 +1,14 @@
 """Pre-training: it learns, resumes bit by bit, stops with a sentence, and refuses another run."""
 
 import json
+import os
 import pickle
 import shutil
 import signal
 from contextlib import nullcontext
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,6 +17,7 @@ from safetensors.torch import load_file
 from dbeta_lib.errors import AnotherRun, DBetaError, Stopped, UsageError
 from dbeta_lib.model import DBeta
 from dbeta_lib.training import checkpoints, loop, pretrain
+from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.curves import Curves
 from dbeta_lib.training.start import build_model, negatives_for
 
@@ -166,6 +169,22 @@ def test_a_run_may_be_resumed_with_another_distance_of_rows(
     steps = [int(line.split(",")[0]) for line in (tmp_path / "curves.csv").open().readlines()[1:]]
     due = {step for step in range(11, 19) if step % log_every == 0 or step in (12, 18)}
     assert steps == [0, 6, 7, *sorted(due)]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"checkpoint_activations": True}, {"accumulate": 2, "checkpoint_activations": True}]
+)
+def test_parts_and_recomputed_layers_are_resumed_like_any_other(
+    whole, begin, tmp_path, monkeypatch, changes
+):
+    begin(tmp_path / "whole", **changes)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 13)
+        with pytest.raises(KeyboardInterrupt):
+            begin(tmp_path / "cut", **changes)
+    begin(tmp_path / "cut", resume=True, **{**changes, "checkpoint_activations": False})
+    assert same_run(tmp_path / "whole", tmp_path / "cut")
+    assert same_run(tmp_path / "whole", whole[0]) == ("accumulate" not in changes)
 
 
 def test_workers_do_not_change_a_run(whole, begin, tmp_path):
@@ -360,6 +379,49 @@ def test_a_full_disk_at_a_checkpoint_keeps_the_one_before(
         assert same_run(tmp_path, whole[0])
 
 
+def no_memory(run, batch):
+    return torch.empty(2**60)
+
+
+def no_gpu_memory(run, batch):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
+
+
+def no_numpy_memory(run, batch):
+    return np.empty(2**50)
+
+
+@pytest.mark.parametrize("fails", [no_memory, no_gpu_memory, no_numpy_memory])
+def test_out_of_memory_names_what_to_lower(begin, tmp_path, monkeypatch, fails):
+    original = loop.Loop._one_step
+    one_step = lambda run, batch: original(run, batch) if run.step < 6 else fails(run, batch)  # noqa: E731
+    monkeypatch.setattr(loop.Loop, "_one_step", one_step)
+    words = r"step 7: out of memory on cpu with batch_size=8, 4 records at once; lower batch_size"
+    with pytest.raises(DBetaError, match=words + r".*accumulate \(now 2\).*step-00000005\)"):
+        begin(tmp_path, accumulate=2)
+
+
+def test_any_other_error_stays_as_it_is(begin, tmp_path, monkeypatch):
+    interrupt(monkeypatch, 3, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        begin(tmp_path)
+
+
+def test_a_worker_that_is_killed_is_named(begin, tmp_path, monkeypatch):
+    original = BatchMaker.__getitem__
+
+    def batch(maker, step):
+        if step == 8 and torch.utils.data.get_worker_info():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(maker, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BatchMaker, "__getitem__", batch)
+        with pytest.raises(DBetaError, match=r"makes batches was lost \(DataL.*lower workers"):
+            begin(tmp_path, workers=1)
+    assert begin(tmp_path, resume=True).steps == 18
+
+
 class Evil:
     def __reduce__(self):
         return (open, ("opened-by-pickle", "w"))
@@ -443,16 +505,12 @@ def test_wrong_settings_are_named(begin, tmp_path):
         begin(tmp_path, overrides={"samples": 320})
 
 
-def test_several_processes_are_refused_for_losses_that_they_would_change(
-    begin, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(pretrain.Accelerator, "num_processes", 2)
-    off = {"ets_weight": 0.0, "mlm_weight": 0.0, "mem_weight": 0.0}
-    for name in off:
-        with pytest.raises(UsageError, match=rf"with {name}=1: .*start one process"):
-            begin(tmp_path, overrides={**off, name: 1.0})
-    with pytest.raises(UsageError, match=r"with ets_weight=\S+, mlm_weight=\S+, mem_weight=\S+:"):
-        begin(tmp_path)
+def test_a_batch_that_does_not_divide_is_refused(begin, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="batch_size=8 is no multiple of accumulate=3"):
+        begin(tmp_path, accumulate=3)
+    monkeypatch.setattr(pretrain.Accelerator, "num_processes", 3)
+    with pytest.raises(UsageError, match=r"no multiple of 3 process\(es\) times accumulate=4"):
+        begin(tmp_path, accumulate=4)
     assert list(tmp_path.iterdir()) == []
 
 

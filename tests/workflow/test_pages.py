@@ -1,0 +1,40 @@
+"""Pages of executed notebooks: their links lead where the notebook's own do."""
+
+import re
+
+import nbformat
+import pytest
+
+from dbeta_lib.command_line import ROOT
+from dbeta_lib.workflow.pages import write_html
+
+FOLDER = ROOT / "notebooks"
+
+
+def links_of(page):
+    return re.findall(r'href="([^"]+)"', page.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def page_of(tmp_path):
+    def make(text: str):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+        nbformat.write(notebook, tmp_path / "a.ipynb")
+        write_html(tmp_path / "a.ipynb", tmp_path / "html" / "a.html", FOLDER)
+        return tmp_path / "html" / "a.html"
+
+    return make
+
+
+def test_a_link_to_a_file_leads_from_the_page_to_that_file(page_of):
+    page = page_of("[AUC](glossary.md#auc), [its code](../dbeta_lib/evaluation/metrics.py)")
+    glossary, code = (link for link in links_of(page) if "glossary" in link or "metrics" in link)
+    glossary, term = glossary.split("#")
+    assert term == "auc"
+    assert (page.parent / glossary).resolve() == FOLDER / "glossary.md"
+    assert (page.parent / code).resolve() == ROOT / "dbeta_lib" / "evaluation" / "metrics.py"
+
+
+def test_a_link_to_a_notebook_leads_to_its_page_and_others_stay(page_of):
+    found = links_of(page_of("[next](01_data_preparation.ipynb), [x](https://a.b/c.md#d), [y](#z)"))
+    assert "01_data_preparation.html" in found and "https://a.b/c.md#d" in found and "#z" in found
