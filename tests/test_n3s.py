@@ -278,7 +278,7 @@ def test_an_encoder_folder_is_named_by_its_weights(tmp_path):
 
 def test_an_encoder_that_neither_hub_nor_disk_has_names_the_alternatives(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(DBetaError, match=r"another folder.*TF-IDF"):
+    with pytest.raises(DBetaError, match=r"nowhere is not there.*TF-IDF"):
         HubEmbedder(str(tmp_path / "nowhere")).describe()
     with pytest.raises(DBetaError, match=r"neither this disk nor the hub.*local folder.*TF-IDF"):
         HubEmbedder("nobody/no-such-encoder").describe()

@@ -77,8 +77,9 @@ class Rows:
         Raises DBetaError when a record stands there twice.
         """
         self._stores = [store for store in self._stores if len(store)] or self._stores[:1]
-        told = self._stores[0] if self._stores else self._told or self._records
-        extra = [column for column in told if column not in COLUMNS]
+        told = self._told if self._records is None else self._records
+        named = self._stores[0] if self._stores else told
+        extra = [column for column in named if column not in COLUMNS]
         # Column by column, so that no two copies of all of them are in memory at once.
         columns = {column: self._column(column) for column in COLUMNS if column != "report_id"}
         columns["report_id"] = report_ids(columns["text"])
@@ -104,8 +105,8 @@ class Rows:
             return [value for store in self._stores for value in store[column].tolist()]
         if column in self._seen:
             return self._seen[column]
-        if self._told:
-            return self._told[column]
+        if self._records is None:
+            return self._told.get(column, [])
         return self._records[column].iloc[np.asarray(self._numbers)].tolist()
 
 
