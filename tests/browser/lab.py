@@ -30,6 +30,8 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},  # every output stays in the page
 }
+ENDED = """e => /\\[\\d+\\]/.test(e.textContent)
+  || document.querySelector("[data-mime-type*='error']")"""
 PATIENCE = 120  # seconds that a step may take where two cores have much else to do
 
 
@@ -90,7 +92,7 @@ def browser_page(playwright, width: int = 1400, height: int = 1600):
 
 
 def run_all(page, address: str, notebook: str) -> None:
-    """Open a notebook and run all its cells; returns when the last one has ended.
+    """Open a notebook and run all its cells; returns when the last one has ended, or one failed.
 
     Only with the status bar's "Idle" is the kernel connected; before, Lab asks which to take.
     """
@@ -98,5 +100,5 @@ def run_all(page, address: str, notebook: str) -> None:
     page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    last = page.locator(".jp-CodeCell .jp-InputPrompt").last
-    page.wait_for_function("e => /\\[\\d+\\]/.test(e.textContent)", arg=last.element_handle())
+    last = page.locator(".jp-CodeCell .jp-InputPrompt").last.element_handle()
+    page.wait_for_function(ENDED, arg=last, timeout=3 * PATIENCE * 1000)

@@ -28,6 +28,7 @@ from dbeta_lib.reporting.widgets.scores import (
 from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
 
 SHOWN = 10  # recordings in the ranking
+MANY = 2000  # recordings from which encoding takes seconds, and a bar shows how far it is
 
 
 def draw(
@@ -108,7 +109,7 @@ def ask(
     rows = held_out_rows(store) if rows is None else np.asarray(rows, dtype=np.int64)
     if not len(rows):
         raise UsageError(f"{store.path} has no record to ask")
-    features = extract(model, store, rows, cache_dir)
+    features = extract(model, store, rows, cache_dir, progress=len(rows) > MANY)
     scores = ClassScores(model, default_prompts(store) if prompts is None else prompts)
     lines = ipywidgets.Textarea(
         value=to_lines(scores.prompts), description="classes, one per line as 'class: text'",

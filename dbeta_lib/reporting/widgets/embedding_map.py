@@ -21,6 +21,7 @@ from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
 
 COLOURS = ("label", "patient", "fold", "heart rate")
 RATE = "heart rate [beats per minute]"
+MANY = 2000  # ECGs from which encoding takes seconds, and a bar shows how far it is
 RINGS = 200  # chosen points that are ringed; of more, these first
 
 
@@ -158,6 +159,7 @@ def embedding_map(
     """
     rows = None if rows is None else np.sort(np.asarray(rows, dtype=np.int64))
     options = {"cache_dir": cache_dir, "method": method, "limit": limit, "seed": seed}
+    options["progress"] = min(limit, len(store)) > MANY
     places, labels, said = layout(model, store, rows, **options), Labels(store), Sentence()
     points = Points(store, places, labels, method)
     picker = RecordPicker(store, places.rows, said)

@@ -9,6 +9,10 @@ import pandas as pd
 
 from dbeta_lib.reporting import tables
 
+# Styles of their own: a saved page has no style sheet of ours.
+_LEFT = 'style="text-align: left"'
+_LOW = 'style="max-height: 24em; overflow-y: auto"'
+
 
 def paragraph(text: str) -> str:
     """Plain text as one paragraph."""
@@ -18,7 +22,8 @@ def paragraph(text: str) -> str:
 def facts(named: Mapping[str, Any]) -> str:
     """Name and value, a row each; what is missing or empty is left out."""
     rows = [
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(tables.format_cell(value))}</td></tr>"
+        f"<tr><th {_LEFT}>{html.escape(name)}</th>"
+        f"<td {_LEFT}>{html.escape(tables.format_cell(value))}</td></tr>"
         for name, value in named.items()
         if not _is_nothing(value)
     ]
@@ -39,4 +44,4 @@ def table(frame: pd.DataFrame, caption: str = "", scrolls: bool = False) -> str:
     if not scrolls:
         return made
     name = html.escape(caption, quote=True)
-    return f'<div class="dbeta-scroll" tabindex="0" role="region" aria-label="{name}">{made}</div>'
+    return f'<div {_LOW} tabindex="0" role="region" aria-label="{name}">{made}</div>'

@@ -8,7 +8,8 @@ function render({ model, el }) {
   input.id = `dbeta-slider-${Math.random().toString(36).slice(2)}`;
   label.htmlFor = shown.htmlFor = input.id;
   el.classList.add("dbeta-slider");
-  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves arrow keys to the slider
+  // JupyterLab leaves arrow keys alone only where the focused element itself says so.
+  input.dataset.lmSuppressShortcuts = "true";
   el.append(label, input, shown);
 
   const update = () => {
