@@ -140,7 +140,7 @@ def plot_matching(table: pd.DataFrame, *, title: str = "") -> Chart:
         banded_rows(axes, names, label_mm=LABEL_MM)
         axes.hlines(rows, control, right, color=PALETTE[0], lw=1)
         axes.plot(right, rows, "o", color=PALETTE[0], label="the records' own ECGs")
-        axes.plot(control, rows, "s", color=GREY, mfc="white", label="control: shuffled ECGs")
+        axes.plot(control, rows, "s", color=GREY, mfc="none", ms=6, label="control: shuffled ECGs")
         reference_line(axes, 50, "guessing = 50 %", upright=True)
         axes.set(title=TEXTS[kind], xlabel="right decisions [%]")
         light_grid(axes, "x")

@@ -154,7 +154,7 @@ def plot_hubs(counts: Mapping[str, np.ndarray] | np.ndarray, title: str = "") ->
     arrays by sampler. `chart.data`: sampler, rank, count, share (cumulated, 0..1).
     """
     groups = {k: np.sort(v)[::-1] for k, v in named_groups(counts, "negatives").items()}
-    chart = new_chart(PAGE_MM, 72)
+    chart = new_chart(PAGE_MM, 64 + 4 * max(2, len(groups)))
     left, right = chart.subplots(1, 2)
     for name, look in series_styles(groups).items():
         values = groups[name]

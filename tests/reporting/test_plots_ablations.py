@@ -19,7 +19,7 @@ def marks(axes):
     found = {}
     for line in axes.lines:
         if line.get_marker() not in ("None", "|", None, ""):
-            key = (line.get_color(), line.get_markerfacecolor() != "white")
+            key = (line.get_color(), line.get_markerfacecolor() not in ("white", "none"))
             pairs = zip(line.get_ydata(), line.get_xdata(), strict=True)
             found.setdefault(key, {}).update({y: x for y, x in pairs if np.isfinite(x)})
     return found
