@@ -27,7 +27,7 @@ EXPECTED = [
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb")) + sorted((FOLDER / "solutions").glob("*.ipynb"))
 NUMBERED = [path for path in NOTEBOOKS if path.parent == FOLDER]
-SOLVED = ("00", "01", "02", "03", "04", "05", "06", "07")  # notebooks with worked answers
+SOLVED = ("00", "01", "02", "03", "04", "05", "06", "07", "10")  # notebooks with worked answers
 COMMON = {"profile", "out"}  # parameters that the workflow gives and every notebook takes
 MAX_CODE_LINES = 15
 MAX_DEF_LINES = 3
