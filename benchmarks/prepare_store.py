@@ -4,11 +4,13 @@
 
 Writes `--records` synthetic recordings as MIMIC-IV-ECG has them (12 x 5000 int16 in WFDB format 16,
 aVF before aVL, gain 200), prepares a store of them with two workers, reads a sample one by one with
-`wfdb.rdsamp` in the same run, and reads random batches of 128 from the store and, in the way of a
-Dataset that opens WFDB files in `__getitem__`, from the files. The result goes to
-benchmarks/results/<day>-prepare-store<LABEL>.json with a page beside it. Needs 120 kB per record
-twice. The files are read from memory where the system still holds them, in both ways alike. A
-folder below /dev/shm leaves the disk out; what a disk adds is its own speed, said beside.
+`wfdb.rdsamp` before and after, and does both `--rounds` times: reported are the medians, so that a
+moment in which others use the machine decides nothing. Then it reads random batches of 128 from the
+store and, in the way of a Dataset that opens WFDB files in `__getitem__`, from the files. The
+result goes to benchmarks/results/<day>-prepare-store<LABEL>.json with a page beside it. Needs
+120 kB per record twice. The files are read from memory where the system still holds them, in both
+ways alike. A folder below /dev/shm leaves the disk out; what a disk adds is its own speed, said
+beside.
 """
 
 import argparse
@@ -23,7 +25,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import wfdb
 
 from dbeta_lib.data import prepare
 from dbeta_lib.data.store import SignalStore
@@ -102,30 +103,59 @@ def _resident_mb(pid: str) -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-def seconds_of_rdsamp(paths: list[Path]) -> float:
-    """Seconds per record of `wfdb.rdsamp`, one by one."""
-    start = time.perf_counter()
-    for path in paths:
-        wfdb.rdsamp(str(path))
-    return (time.perf_counter() - start) / len(paths)
+class Clock:
+    """Seconds by the clock and of the processors, children that have ended among them."""
+
+    def __enter__(self):
+        self.start = self._now()
+        return self
+
+    def __exit__(self, *_):
+        self.seconds, self.cpu = (end - start for end, start in zip(self._now(), self.start))
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.perf_counter(), time.process_time() + children.ru_utime + children.ru_stime
 
 
-def measure_preparation(source: Path, dest: Path, workers: int) -> dict:
-    """Seconds per record of `prepare` and of `wfdb.rdsamp`, and the largest memory."""
+def time_rdsamp(paths: list[Path]) -> np.ndarray:
+    """Milliseconds per record of `wfdb.rdsamp`, one by one: by the clock, and of the processor."""
+    import wfdb  # here: the workers of a preparation load this file again, and have no use for it
+
+    with Clock() as clock:
+        for path in paths:
+            wfdb.rdsamp(str(path))
+    return 1e3 * np.array([clock.seconds, clock.cpu]) / len(paths)
+
+
+def measure_preparation(source: Path, dest: Path, workers: int, rounds: int) -> dict:
+    """Milliseconds per record of `prepare` and of `wfdb.rdsamp`, and the largest memory."""
     paths = sorted(path.with_suffix("") for path in source.glob("files/p*/p*/s*/*.hea"))
     sample = paths[:: max(1, len(paths) // 1000)]
-    before = seconds_of_rdsamp(sample[::2])
+    ours, one_by_one = [], []
     with MemoryWatch() as memory:
-        start = time.perf_counter()
-        store = prepare("mimic-iv-ecg", source, dest, RATE, workers=workers)
-        ours = (time.perf_counter() - start) / len(store)
-    # Half before and half after: a machine that others use changes its speed.
-    one_by_one = (before + seconds_of_rdsamp(sample[1::2])) / 2
+        for _ in range(rounds):
+            shutil.rmtree(dest, ignore_errors=True)
+            os.sync()  # what the last round left to be written is not this one's
+            before = time_rdsamp(sample[::2])
+            with Clock() as clock:
+                store = prepare("mimic-iv-ecg", source, dest, RATE, workers=workers)
+            ours.append(1e3 * np.array([clock.seconds, clock.cpu]) / len(store))
+            # Half before and half after: a machine that others use changes its speed.
+            one_by_one.append((before + time_rdsamp(sample[1::2])) / 2)
+    ours, one_by_one = np.array(ours), np.array(one_by_one)
+    times_faster = one_by_one[:, 0] / ours[:, 0]
+    (wall, cpu), (their_wall, their_cpu) = np.median(ours, axis=0), np.median(one_by_one, axis=0)
     return {
-        "records": len(store), "workers": workers, "ms_per_record": 1e3 * ours,
-        "wfdb_rdsamp_ms_per_record": 1e3 * one_by_one, "rdsamp_before": 1e3 * before,
-        "times_faster": one_by_one / ours,
-        "hours_for_mimic": ours * MIMIC / 3600, "peak_worker_mb": memory.largest_worker,
+        "records": len(store), "workers": workers, "ms_per_record": wall,
+        "cpu_ms_per_record": cpu, "wfdb_rdsamp_ms_per_record": their_wall,
+        "wfdb_rdsamp_cpu_ms_per_record": their_cpu, "times_faster": np.median(times_faster),
+        "rounds": {
+            "ms_per_record": ours[:, 0].tolist(), "times_faster": times_faster.tolist(),
+            "wfdb_rdsamp_ms_per_record": one_by_one[:, 0].tolist(),
+        },
+        "hours_for_mimic": wall * MIMIC / 3.6e6, "peak_worker_mb": memory.largest_worker,
         "peak_parent_mb": memory.parent,
     }  # fmt: skip
 
@@ -153,6 +183,8 @@ def measure_reading(source: Path, store: SignalStore, batches: int) -> dict:
     for rows in picks:
         store.ecg(rows)
     from_store = batches * BATCH / (time.perf_counter() - start)
+    import wfdb
+
     start = time.perf_counter()
     few = picks[: max(1, batches // 20)]
     for rows in few:
@@ -167,6 +199,7 @@ def measure_reading(source: Path, store: SignalStore, batches: int) -> dict:
 def page(found: dict) -> str:
     """The result as Markdown."""
     made, read = found["preparation"], found["reading"]
+    rounds = made["rounds"]["times_faster"]
     return f"""# Preparing and reading a store of MIMIC's layout
 
 `python benchmarks/prepare_store.py --records {made["records"]}`, {found["day"]}, {found["machine"]}
@@ -184,6 +217,9 @@ writes. MIMIC-IV-ECG's {MIMIC:,} records at {made["ms_per_record"]:.2f} ms each:
 {made["hours_for_mimic"]:.1f} hours on this machine; n shards on n such machines take the n-th part.
 The folder takes {made["disk_mb_per_s"]:,.0f} MB/s, so that writing the store alone is \
 {1e3 * 0.12 / made["disk_mb_per_s"]:.2f} ms per record.
+Medians of {len(rounds)} rounds, times faster in each: {", ".join(f"{r:.1f}" for r in rounds)}. \
+Processor time, which others on the machine change less: {made["cpu_ms_per_record"]:.2f} ms per \
+record in all processes, `rdsamp` {made["wfdb_rdsamp_cpu_ms_per_record"]:.2f} ms.
 """
 
 
@@ -192,6 +228,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="scratch; emptied at the end")
     parser.add_argument("--records", type=int, default=42_000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, default=200)
     parser.add_argument("--label", default="", help="follows the result's name")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
@@ -208,7 +245,7 @@ def main() -> None:
         making.start()
         making.join()
         os.sync()  # a download has long reached the disk
-        made = measure_preparation(source, scratch / "store", given.workers)
+        made = measure_preparation(source, scratch / "store", given.workers, given.rounds)
         made["disk_mb_per_s"] = disk_speed(scratch)
         read = measure_reading(source, SignalStore.open(scratch / "store"), given.batches)
     finally:

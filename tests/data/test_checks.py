@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from dbeta_lib.data import checks
 from dbeta_lib.data.checks import einthoven_residual, find_swapped_leads, verify
 from dbeta_lib.data.signals import Record, to_signal
 from dbeta_lib.data.writer import StoreWriter
@@ -33,6 +34,14 @@ def test_the_residual_is_the_rms_of_the_four_equations(ecg):
         errors = [three - (two - one), r + (one + two) / 2, left - (one - two / 2),
                   foot - (two - one / 2)]  # fmt: skip
         assert value == pytest.approx(np.sqrt(np.mean(np.square(errors))))
+
+
+def test_the_finding_rests_on_the_residual_over_the_rms(ecg):
+    """Worked out from the products of the leads, it is that of the samples."""
+    ecg = ecg + np.random.default_rng(1).normal(0, 0.02, ecg.shape) * np.arange(6)[:, None, None]
+    limb = ecg[:, :6]
+    direct = einthoven_residual(ecg) / np.sqrt(np.mean(limb**2, axis=(1, 2)))
+    assert checks._relative(limb @ limb.transpose(0, 2, 1)) == pytest.approx(direct, rel=1e-6)
 
 
 @pytest.mark.parametrize(("a", "b"), list(combinations(range(6), 2)))

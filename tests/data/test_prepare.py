@@ -1,6 +1,7 @@
 """One way from folder to store: shards merge to the same bytes, splits, what is refused."""
 
 import functools
+import sys
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from dbeta_lib.data.plan import Plan
 from dbeta_lib.data.prepare import merge, shard_path, write_store
 from dbeta_lib.data.wfdb_read import read_wfdb
 from dbeta_lib.errors import DBetaError, UsageError
+
+prepare_module = sys.modules["dbeta_lib.data.prepare"]  # the package's name is the function's
 
 
 def prepare(source, dest, **options):
@@ -50,6 +53,27 @@ def test_shards_of_many_windows_and_bad_records_merge_too(
     for number in range(4):
         make(tmp_path / "parts", shard=(number, 4), workers=2)
     merge(tmp_path / "parts", 4, progress=False)
+    assert folder_bytes(tmp_path / "parts") == folder_bytes(tmp_path / "whole")
+
+
+def test_long_recordings_are_let_go_before_all_are_read(
+    tmp_path, write_wfdb, make_beats, folder_bytes, monkeypatch
+):
+    for number in range(6):
+        write_wfdb(tmp_path / f"r/{number}", make_beats(number, 1000 + 500 * number))
+    options = {"sampling_rate": 100, "window": "all", "keep_seconds": 10}
+    make = functools.partial(
+        write_store, small_plan(tmp_path), name="made", code_version=1, progress=False,
+        options=options,
+    )  # fmt: skip
+    whole = make(tmp_path / "whole")
+    held, to_rows = [], prepare_module.to_rows
+    monkeypatch.setattr(prepare_module, "_MOST_BYTES", 12 * 2 * 2000)
+    monkeypatch.setattr(
+        prepare_module, "to_rows", lambda some, hz: held.append(len(some)) or to_rows(some, hz)
+    )
+    make(tmp_path / "parts")
+    assert held == [2, 2, 1, 1, 0] and len(whole) == 12
     assert folder_bytes(tmp_path / "parts") == folder_bytes(tmp_path / "whole")
 
 

@@ -211,6 +211,41 @@ def test_the_input_is_left_as_it_was():
     assert np.array_equal(ecg, before, equal_nan=True)
 
 
+# ---- many at once ----
+
+
+def mixed(rate: int) -> np.ndarray:
+    """Hearts of all rates, each with a fault, one with gaps, one that stands still."""
+    beats_a_minute = np.linspace(38, 180, len(FAULTS) + 4)
+    made = [heart(rate, beats_a_minute=b, seed=i) for i, b in enumerate(beats_a_minute)]
+    for i, (_, plant, _) in enumerate(FAULTS.values()):
+        made[i] = plant(made[i], i)
+    made[-1][:] = 0.3
+    made[-2][7, 100:150], made[-2][1, 300:] = np.nan, np.nan
+    made[-3][:, 5:-5] = 0.1
+    return np.stack(made)
+
+
+@pytest.mark.parametrize("rate", [100, 250, 500])
+def test_recordings_looked_at_together_do_not_know_of_each_other(rate):
+    ecg = mixed(rate)
+    mask = np.ones((len(ecg), 12), dtype=bool)
+    mask[3, [0, 8]] = False
+    for samples in (ecg, np.nan_to_num(ecg * 1000).clip(-32767, 32767).round().astype(np.int16)):
+        together = quality.examine_all(Recordings(samples, mask, rate))
+        alone = [quality.examine(*each, rate) for each in zip(samples, mask)]
+        assert together == alone and sum(map(bool, alone)) >= len(FAULTS)
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(250, 2500), (360, 3601), (500, 4999), (1000, 513)])
+def test_slowing_down_is_the_mean_of_blocks(rate, samples):
+    ecg = np.random.default_rng(0).normal(0, 1, (3, samples))
+    block = beats.block_of(rate)
+    wanted = ecg[:, : samples // block * block].reshape(3, -1, block).mean(axis=2)
+    assert np.abs(beats.slow_down(ecg, rate) - wanted).max() < 1e-12
+    assert 100 <= rate / block < 200
+
+
 # ---- real recordings ----
 
 

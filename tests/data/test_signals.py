@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbeta_lib.data import signals
-from dbeta_lib.data.signals import Rejected, bits, resample, to_signal, unpack_bits
+from dbeta_lib.data.recordings import Recordings
+from dbeta_lib.data.signals import (
+    Rejected,
+    bits,
+    resample,
+    to_signal,
+    to_signals,
+    unpack_bits,
+)
 
 ALL = (1 << 12) - 1
 
@@ -176,6 +184,23 @@ def test_resampling_leaves_a_flat_lead_exactly_flat(rate, to_rate):
     assert set(out[4][np.isfinite(out[4])]) == {0.4} and np.isnan(out[4]).any()
     assert set(out[7]) == {-1.0 / 3} and set(out[9]) == {0.0}
     assert to_signal(out).flat_leads == 1 << 4 | 1 << 7 | 1 << 9
+
+
+def test_many_at_once_are_each_what_it_is_alone(make_beats):
+    ecg = np.stack([make_beats(seed) for seed in range(8)])
+    mask = np.ones((8, 12), bool)
+    ecg[1, 3, 50:70], ecg[2, 4, :200] = np.nan, np.inf
+    ecg[3], ecg[4], ecg[5, 0, 0] = 0.2, ecg[4] / 1000, 40.0
+    mask[6, 2] = False
+    for signal, samples, leads in zip(to_signals(Recordings(ecg, mask, 100)), ecg, mask):
+        try:
+            wanted = to_signal(samples, leads)
+        except Rejected as reason:
+            assert str(signal) == str(reason)
+        else:
+            assert np.array_equal(signal.uv, wanted.uv)
+            assert signal.replace(uv=None) == wanted.replace(uv=None)
+    assert np.isnan(ecg[1, 3, 60]) and ecg[6, 2].any()  # what was given is left as it was
 
 
 def test_every_reason_for_setting_a_record_aside_comes_with_a_remedy():

@@ -5,7 +5,7 @@ import pytest
 
 from dbeta_lib.data.signals import Rejected, to_signal
 from dbeta_lib.data.wfdb_read import Recording
-from dbeta_lib.data.windows import check_window, cut
+from dbeta_lib.data.windows import check_window, cut, split, to_rows
 from dbeta_lib.errors import UsageError
 
 
@@ -101,6 +101,32 @@ def test_gaps_are_judged_by_what_was_recorded_not_by_the_padding(record):
     ((_, signal),) = cut(found, 100)
     assert signal.leads_present == (1 << 12) - 1 - (1 << 3)
     assert signal.uv.shape == to_signal(record(10).ecg).uv.shape
+
+
+def test_recordings_of_all_kinds_together_are_what_each_is_alone(record):
+    """Whole microvolts or not, of several rates and lengths, more than go together at a time."""
+    recordings = []
+    for i in range(40):
+        one = record((10, 25, 6)[i % 3], (100, 500)[i % 2])
+        samples = one.samples * (1 + i / 100)
+        if i % 4 == 0:
+            samples = np.rint(samples * 1000).astype(np.int16)
+        if i == 9:
+            samples[:] = 0.5
+        recordings.append(Recording(samples, one.lead_mask, one.sampling_rate))
+    whole = [split(each, "all") for each in recordings]
+    whole[5] = Rejected("file missing", "5.dat")
+    found = list(to_rows(whole, 100))
+    assert [str(signal) for _, signal in found[5]] == ["file missing: 5.dat"]
+    assert found[9][0][1].reason == "all leads bad"
+    for i, rows in enumerate(found):
+        for (index, signal), (wanted_index, wanted) in zip(
+            rows, rows if i == 5 else cut(recordings[i], 100, "all"), strict=True
+        ):
+            assert index == wanted_index and type(signal) is type(wanted)
+            if not isinstance(signal, Rejected):
+                assert np.array_equal(signal.uv, wanted.uv)
+                assert signal.replace(uv=None) == wanted.replace(uv=None)
 
 
 def test_less_than_a_second_is_too_short(record):
