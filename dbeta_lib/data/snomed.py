@@ -62,7 +62,8 @@ def notes(header: Header) -> Notes:
 
 def parse_age(text: str) -> float:
     """Years, 0 to 130; NaN for anything else."""
-    age = float(text) if _AGE.fullmatch(text.strip()) else float("nan")
+    found = _AGE.fullmatch(text.strip())  # strip() takes more characters away than float() does
+    age = float(found[0]) if found else float("nan")
     return age if age <= _OLDEST else float("nan")
 
 

@@ -31,7 +31,7 @@ def test_both_styles_of_comments_say_the_same(mark):
 
 
 @pytest.mark.parametrize(
-    ("text", "age"), [("0", 0), ("89", 89), ("34.5", 34.5), (" 7 ", 7), ("130", 130)]
+    ("text", "age"), [("0", 0), ("89", 89), ("34.5", 34.5), (" 7 ", 7), ("130", 130), ("0\x1f", 0)]
 )
 def test_ages_are_years(text, age):
     assert snomed.parse_age(text) == age
