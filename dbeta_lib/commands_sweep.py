@@ -26,6 +26,9 @@ def sweep(
         list[str] | None, typer.Option(help="A row by its name; several times.")
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="A seed; several times.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Copy what is finished there, without models.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A field of the profile: steps=600.")
     ] = None,
@@ -39,11 +42,13 @@ def sweep(
     """Train and evaluate every row of a file with every seed; what is finished is left alone.
 
     A run that fails is named and the others go on (exit code 1 at the end); SIGTERM stops with a
-    checkpoint (75), and the same command goes on. --list is for a cluster's job array.
+    checkpoint (75), and the same command goes on. --list is for a cluster's job array. --keep
+    copies finished runs when all are through; notebooks 08 and 09 read such a folder.
 
     Example: dbeta sweep notebooks/sweeps/components.yaml --data ptb-xl=DIR --only "+ ETS" --seed 2
     """
     from dbeta_lib.command_line import data_folders
+    from dbeta_lib.sweeps import keep as keep_runs
     from dbeta_lib.sweeps import read_sweep, run_all, status
     from dbeta_lib.sweeps.status import left
 
@@ -62,6 +67,9 @@ def sweep(
     failures = run_all(runs, stores, out, say=typer.echo, progress=True)
     table = left(status(runs, out, stores))
     typer.echo(table.to_string(index=False))
+    if keep:
+        kept = keep_runs(found.runs, out, keep)
+        typer.echo(f"{kept} finished runs copied to {keep / found.name}", err=True)
     if failures:
         raise DBetaError(
             f"{len(failures)} of {len(runs)} runs failed, first {failures[0]}; tracebacks stand in "

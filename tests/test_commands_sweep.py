@@ -61,9 +61,11 @@ def test_what_is_not_finished_is_run_listed_and_then_left_alone(file, out, tmp_p
     capsys.readouterr()
     assert main([*asked, "--list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
-    assert main(asked) == 0
-    told = capsys.readouterr().out
-    assert "+ ETS, seed 2: finished before" in told and "2 of 2" in told
+    assert main([*asked, "--keep", str(tmp_path / "kept")]) == 0
+    told = capsys.readouterr()
+    assert "+ ETS, seed 2: finished before" in told.out and "2 of 2" in told.out
+    assert f"3 finished runs copied to {tmp_path / 'kept' / 'few'}" in told.err
+    assert len(list((tmp_path / "kept").glob("few/*/seed*/run.json"))) == 3
     assert main([*asked, "--list"]) == 0 and capsys.readouterr().out == ""
 
 
