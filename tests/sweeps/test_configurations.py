@@ -1,6 +1,7 @@
 """The kit's own sweeps: all that is claimed has a row, and every row builds and learns."""
 
 import math
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,29 @@ def test_the_central_comparison_is_five_seeds_of_600_steps_alike():
     # What learns from labels sees about as many records as the others.
     tuned = sweep.pick(["supervised"])[0].tuning
     assert math.isclose(tuned.epochs * 1400, 600 * 32, rel_tol=0.05)
+
+
+@pytest.mark.parametrize("profile", ["gpu", "cohort"])
+def test_the_larger_central_comparison_has_the_same_rows_and_its_network_learns(
+    profile, store, tmp_path
+):
+    path = NOTEBOOKS / "sweeps" / "central.yaml"
+    larger = read_sweep(path, profile)
+    assert larger.names == read_sweep(path, "ptbxl").names
+    assert {run.seed for run in larger.pick(CENTRAL)} == {0, 1, 2, 3, 4}
+    quick = {"dataset": "synthetic", "task": "conditions", "languages": ["en"]}
+    quick |= {"steps": 2, "batch_size": 4, "mem_first": 1, "checkpoint_every": 0}
+    run = read_sweep(path, profile, **quick).pick(["+ balanced"], [3])[0]
+    trained = train(run, store, tmp_path, say=lambda sentence: None, progress=False)
+    assert trained.steps == 2 and 25e6 < trained.parameters < 30e6
+    assert all(math.isfinite(value) for value in trained.losses.values())
+
+
+def test_the_script_of_the_larger_comparison_asks_for_its_folder():
+    script = NOTEBOOKS.parent / "benchmarks" / "central_gpu.sh"
+    told = subprocess.run([script], capture_output=True, text=True, check=False)
+    assert told.returncode == 2
+    assert told.stderr == "name the folder of PTB-XL: benchmarks/central_gpu.sh DIR\n"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
