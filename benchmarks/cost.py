@@ -22,36 +22,18 @@ from typing import Any
 
 import torch
 
-from dbeta_lib.batch import IGNORED, Batch
 from dbeta_lib.config import DBetaConfig
-from dbeta_lib.costs import CHIPS, OPTIMIZER, Chip, Part, floor, hours, step_cost, total
+from dbeta_lib.costs import (
+    CHIPS, NIGHT, OPTIMIZER, STEPS, UTILISATION, Chip, Part, floor, hours, step_cost, total,
+)  # fmt: skip
 from dbeta_lib.evaluation.results import versions
 from dbeta_lib.files import write_json
 from dbeta_lib.model import DBeta
 from dbeta_lib.training.machine_rates import copy_rate, matrix_rate
 from dbeta_lib.training.part_meter import PartMeter
+from dbeta_lib.training.random_batch import random_batch
 from dbeta_lib.training.schedule import optimizer_and_schedule
 from dbeta_lib.training.settings import PretrainConfig
-
-STEPS, UTILISATION, NIGHT = 300_000, 0.4, 8  # of the paper; aimed at; hours
-
-
-def random_batch(config: DBetaConfig, records: int, length: int, words: int, device: str) -> Batch:
-    """A batch of these shapes, `words` of it masked, with nothing in it to be learnt."""
-    draw = torch.Generator().manual_seed(0)
-    vocabulary = config.text.text_architecture.get("vocab_size", config.text.text_vocabulary)
-    ids = torch.randint(3, vocabulary, (records, length), generator=draw)
-    labels = torch.full_like(ids, IGNORED)
-    places = torch.randperm(ids.numel(), generator=draw)[:words].sort().values
-    labels.view(-1)[places] = ids.view(-1)[places]
-    batch = Batch(
-        ecg=torch.randn(records, config.ecg.channels, config.ecg.samples, generator=draw),
-        lead_mask=torch.ones(records, config.ecg.channels, dtype=torch.bool), input_ids=ids,
-        attention_mask=torch.ones_like(ids), mlm_labels=labels, is_aligned=torch.ones(records),
-        report_id=torch.arange(records), mlm_places=places,
-        ecg_noise=torch.rand(records, config.ecg.tokens, generator=draw),
-    )  # fmt: skip
-    return batch.to(device)
 
 
 def timed(config: DBetaConfig, records: int, length: int, words: int, device: str, repeats: int):

@@ -20,6 +20,7 @@ from dbeta_lib.errors import UsageError
 FP32 = 4  # bytes
 ADAM_BYTES = 28  # a parameter and step: reads weight, gradient, two moments; writes all but one
 OPTIMIZER = "optimizer"
+STEPS, UTILISATION, NIGHT = 300_000, 0.4, 8  # of the paper; share of the peak aimed at; hours
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,9 @@ def floor(parts: Iterable[Part], chip: Chip) -> float:
     return sum(part.floor(chip) for part in parts)
 
 
-def hours(parts: Iterable[Part], flops_per_second: float, utilisation: float, steps: int) -> float:
+def hours(
+    parts: Iterable[Part], flops_per_second: float, utilisation: float, steps: int = STEPS
+) -> float:
     """Hours of `steps` steps at a share 0..1 of a matrix rate."""
     return steps * total(parts).flops / (utilisation * flops_per_second) / 3600
 

@@ -3,16 +3,15 @@
 import dataclasses
 
 import pytest
-import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from dbeta_lib.batch import IGNORED, Batch
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.costs import CHIPS, OPTIMIZER, Chip, floor, hours, step_cost, total
 from dbeta_lib.errors import UsageError
 from dbeta_lib.model import DBeta
 from dbeta_lib.training.part_meter import PARTS, PartMeter
+from dbeta_lib.training.random_batch import random_batch
 
 SMALL = {
     "samples": 320, "conv_layers": ((16, 2, 2), (24, 3, 2), (24, 2, 2)), "ecg_width": 32,
@@ -36,19 +35,6 @@ def made(overrides):
     return DBetaConfig.preset("mini", **overrides)
 
 
-def batch_of(config, records=RECORDS, length=LENGTH, words=WORDS):
-    draw = torch.Generator().manual_seed(0)
-    ids = torch.randint(3, 80, (records, length), generator=draw)
-    labels = torch.full_like(ids, IGNORED)
-    labels.view(-1)[:words] = ids.view(-1)[:words]
-    ecg = torch.randn(records, config.ecg.channels, config.ecg.samples, generator=draw)
-    return Batch(
-        ecg, torch.ones(records, config.ecg.channels, dtype=torch.bool), ids, torch.ones_like(ids),
-        labels, torch.ones(records), torch.arange(records),
-        ecg_noise=torch.rand(records, config.ecg.tokens, generator=draw),
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module", params=CASES)
 def counted(request):
     """The config, the model, and torch's operations by part and direction."""
@@ -58,7 +44,7 @@ def counted(request):
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         meter = PartMeter(model, counter.get_total_flops)
         with meter:
-            meter.backward(model(batch_of(config)).losses["total"])
+            meter.backward(model(random_batch(config, RECORDS, LENGTH, WORDS)).losses["total"])
     return config, model, meter.read()
 
 

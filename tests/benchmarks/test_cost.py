@@ -10,6 +10,7 @@ import torch
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.costs import Chip, step_cost
 from dbeta_lib.training.machine_rates import copy_rate, matrix_rate
+from dbeta_lib.training.random_batch import random_batch
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -27,9 +28,9 @@ def test_the_page_is_what_the_last_result_file_gives(benchmark):
     assert (FOLDER / "cost.md").read_text() == benchmark.page(json.loads(last.read_text()))
 
 
-def test_random_batches_have_the_shapes_asked_for(benchmark):
+def test_random_batches_have_the_shapes_asked_for():
     config = DBetaConfig.preset("mini")
-    batch = benchmark.random_batch(config, 3, 7, 5, "cpu")
+    batch = random_batch(config, 3, 7, 5)
     assert len(batch) == 3 and batch.input_ids.shape == (3, 7)
     assert int(batch.input_ids.max()) < config.text.text_vocabulary
     labels = batch.mlm_labels.flatten()
