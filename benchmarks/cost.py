@@ -24,8 +24,18 @@ import torch
 
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.costs import (
-    CHIPS, NIGHT, OPTIMIZER, STEPS, UTILISATION, Chip, Part, floor, hours, step_cost, total,
-)  # fmt: skip
+    CHIPS,
+    NIGHT,
+    OPTIMIZER,
+    STEPS,
+    UTILISATION,
+    Chip,
+    Part,
+    floor,
+    hours,
+    step_cost,
+    total,
+)
 from dbeta_lib.evaluation.results import versions
 from dbeta_lib.files import write_json
 from dbeta_lib.model import DBeta
@@ -114,6 +124,7 @@ def page(found: dict[str, Any]) -> str:
     """The result as Markdown."""
     rates, threads = found["rates"], found["threads"]
     clock = "seconds that its one thread worked" if threads == 1 else "seconds on the wall"
+    gpus = "" if found["gpu"] else "No GPU was at hand: what is said of them is computed."
     where = found["gpu"] or f"{threads} of {found['cores']} CPU cores"
     chips = "\n".join(
         f"- {c['name']}: {c['flops'] / 1e12:.0f} TFLOPS of dense bf16, "
@@ -143,8 +154,9 @@ The floor is the larger of operations / peak rate and bytes / bandwidth, forward
 - here: {where}, {rates["flops"] / 1e9:,.0f} GFLOPS in {rates["dtype"]} and \
 {rates["bandwidth"] / 1e9:.1f} GB/s, measured in this run by a large matrix product and a copy
 
-Measured times are medians, in {clock}; utilisation is operations per measured second over the
-measured matrix rate. Text has the tokens named, a quarter of them masked for `MLM head`.
+Measured times are medians, in {clock}, at a load of {found["load"]:.0f} on
+{found["cores"]} cores: other work takes caches and bandwidth from either side of a comparison.
+Utilisation is operations per measured second over the measured matrix rate. {gpus}
 
 ## {STEPS:,} steps of batch {paper["batch"]}
 
@@ -159,10 +171,10 @@ A step is {flops / 1e12:.1f} TFLOP, {STEPS:,} of them {STEPS * flops / 1e18:.2f}
 
 def _section(one: dict[str, Any]) -> str:
     is_timed = any(part["measured"] for part in one["parts"])
-    head = ["part", "parameters, M", "GFLOP forward", "backward", "MB forward", "backward",
-            "floor H100, ms", "H200, ms"]  # fmt: skip
+    head = ["part", "parameters, M", "GFLOP forward", "backward", "MB forward", "backward"]
+    head += [f"floor {c.name.split()[0]}, ms" for c in _chips(one)]
     head += ["floor here, ms", "measured forward, ms", "backward, ms", "utilisation"] * is_timed
-    rows = "\n".join(_row(part, is_timed) for part in [*one["parts"], one["step"]])
+    rows = "\n".join(_row(part, is_timed, _chips(one)) for part in [*one["parts"], one["step"]])
     precision = {2: "bf16", 4: "fp32"}[one["element_bytes"]]
     return f"""
 ## `{one["preset"]}`, batch {one["batch"]}, {one["text_tokens"]} text tokens, {precision}
@@ -175,12 +187,17 @@ def _section(one: dict[str, Any]) -> str:
 """
 
 
-def _row(part: dict[str, Any], is_timed: bool) -> str:
+def _chips(one: dict[str, Any]) -> tuple[Chip, ...]:
+    """Those whose peak is in the precision of the entry."""
+    return CHIPS if one["element_bytes"] == 2 else ()
+
+
+def _row(part: dict[str, Any], is_timed: bool, chips: tuple[Chip, ...]) -> str:
     ms = {chip: 1e3 * seconds for chip, seconds in part["floor"].items()}
     cells = [part["name"], f"{part['parameters'] / 1e6:,.2f}"]
     cells += [f"{part[f'{d}_flops'] / 1e9:,.2f}" for d in ("forward", "backward")]
     cells += [f"{part[f'{d}_bytes'] / 1e6:,.1f}" for d in ("forward", "backward")]
-    cells += [f"{ms[c.name]:.3g}" for c in CHIPS]
+    cells += [f"{ms[c.name]:.3g}" for c in chips]
     if is_timed:
         times, used = part["measured"] or {}, part["utilisation"]
         cells += [f"{ms['here']:,.2f}"]
