@@ -13,18 +13,9 @@ LIBRARY = ROOT / "dbeta_lib"
 FLOORS = [  # from the ground; modules of one floor may import each other, but not in a circle
     {"code_commit", "config", "errors", "presets", "progress", "files", "leads", "seeds"},
     {"data", "download"},
-    {"augmentations", "balanced", "batch", "checkpoint_files", "costs", "embedders", "encoders"}
-    | {
-        "fusion",
-        "heads",
-        "inference",
-        "losses",
-        "mined_tables",
-        "n3s",
-        "negative_laws",
-        "neighbours",
-    }
-    | {"official_names", "outputs", "processes", "sinkhorn"},
+    {"augmentations", "balanced", "batch", "checkpoint_files", "embedders", "encoders", "fusion"}
+    | {"heads", "inference", "losses", "mined_tables", "n3s", "negative_laws", "neighbours"}
+    | {"costs", "official_names", "outputs", "processes", "sinkhorn"},
     {"model"},
     {"released", "training", "comparisons"},
     {"evaluation"},
