@@ -15,7 +15,7 @@ FLOORS = [  # from the ground; modules of one floor may import each other, but n
     {"data", "download"},
     {"augmentations", "balanced", "batch", "checkpoint_files", "embedders", "encoders", "fusion"}
     | {"heads", "inference", "losses", "mined_tables", "n3s", "negative_laws", "neighbours"}
-    | {"official_names", "outputs", "processes", "sinkhorn"},
+    | {"costs", "official_names", "outputs", "processes", "sinkhorn"},
     {"model"},
     {"released", "training", "comparisons"},
     {"evaluation"},

@@ -82,3 +82,23 @@ def test_the_last_row_of_the_times_is_their_sum(tmp_path):
     lines = render("times", tmp_path).strip().splitlines()
     assert lines[-1] == "| all | 1:30 | 60:00 |"
     assert lines[-2] == "| 02 | - | - |"
+
+
+def test_the_cost_of_a_step_is_that_of_the_last_count_and_of_no_other_benchmark(tmp_path):
+    with pytest.raises(DBetaError, match=r"no count of a step.*benchmarks/cost.py"):
+        render("cost", tmp_path)
+    chip = {"name": "H9", "flops": 5e12, "bandwidth": 1e12}
+    counted = {"preset": "paper", "batch": 128, "text_tokens": 64, "hours": {"H9": 7.25},
+               "utilisation_of_a_night": {"H9": 0.36},
+               "step": {"forward_flops": 1e12, "backward_flops": 2e12, "floor": {"H9": 0.6}},
+               }  # fmt: skip
+    older = {**counted, "hours": {"H9": 99.0}}
+    for day, entry in (("2026-01-02", counted), ("2026-01-01", older)):
+        found = {"chips": [chip], "entries": [{"preset": "mini"}, entry]}
+        write_json(tmp_path / f"{day}-cost.json", found)
+    write_json(tmp_path / "2026-01-03-contrast-cost.json", {})
+    made = render("cost", tmp_path)
+    assert "is 3.0 TFLOP in bf16, all 300,000 steps 0.90 EFLOP" in made
+    assert [cell.strip() for cell in made.strip().splitlines()[-1].split("|")[1:-1]] == [
+        "H9", "5", "600.0", "7.2", "36%",
+    ]  # fmt: skip
