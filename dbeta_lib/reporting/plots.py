@@ -24,12 +24,14 @@ from dbeta_lib.reporting.plots_results import (
     plot_score_bars,
     plot_score_shift,
 )
+from dbeta_lib.reporting.plots_retrieval import plot_confusion
 from dbeta_lib.reporting.plots_signals import plot_lead_check, plot_reconstruction
 from dbeta_lib.reporting.plots_training import plot_curves, plot_schedule, plot_similarity
 
 __all__ = [
     "plot_architecture",
     "plot_class_auc",
+    "plot_confusion",
     "plot_contrast_cost",
     "plot_cosines",
     "plot_costs",
