@@ -30,13 +30,19 @@ class Chart(Figure):
     data: pd.DataFrame | None = None
 
     def to_png(self, dpi: float | None = None) -> bytes:
-        """The picture as PNG, at the figure's own resolution by default."""
-        buffer = io.BytesIO()
-        with style_context():
-            self.savefig(
-                buffer, format="png", dpi=dpi or self.dpi, metadata=_METADATA["png"],
-                pil_kwargs={"compress_level": QUICK},
-            )  # fmt: skip
+        """The picture as PNG, at the figure's own resolution by default.
+
+        Not by `savefig`, which draws a chart once to place its axes and once more to keep it.
+        """
+        buffer, own = io.BytesIO(), self.dpi
+        self.dpi = dpi or own
+        try:
+            with style_context():
+                FigureCanvasAgg(self).print_png(
+                    buffer, metadata=_METADATA["png"], pil_kwargs={"compress_level": QUICK}
+                )
+        finally:
+            self.dpi = own
         return buffer.getvalue()
 
     def _repr_png_(self) -> bytes:

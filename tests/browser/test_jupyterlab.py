@@ -358,6 +358,10 @@ def predict(page, tmp_path):
     it.changes(lambda: it.type("textbox", "file", str(tmp_path / "mine.npy")))
     it.shows("ECG of mine.npy")
     it.is_well()
+    it.get("textbox", "file").click(click_count=3)  # by mouse: all of it chosen, then left
+    page.keyboard.insert_text(str(tmp_path / "out" / "example-ecg.npy"))
+    it.changes(lambda: it.panel.get_by_role("heading", name="Predict", exact=True).click())
+    it.shows("ECG of example-ecg.npy")
 
 
 def an_error_in_a_callback(page, tmp_path):

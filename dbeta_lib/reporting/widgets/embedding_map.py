@@ -176,7 +176,7 @@ def embedding_map(
     )
     label = ipywidgets.Combobox(
         description="one label", options=labels.names, continuous_update=False, style=FIELD,
-        placeholder="any; type a label, then Enter", layout={"width": "24em"},
+        placeholder="any; type a label, then Enter", layout={"width": "28em"},
     )  # fmt: skip
     looks = {"by": choice("colour", {name: name for name in COLOURS}, "label"),
              "label": label, "text": text}  # fmt: skip

@@ -18,7 +18,7 @@ from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import FIELD, LeadBoxes
 from dbeta_lib.reporting.widgets.front import Slider
 from dbeta_lib.reporting.widgets.records import RecordPicker, held_out_rows, leads_of
-from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
+from dbeta_lib.reporting.widgets.shell import PAGE_PX, Panel, Sentence, View, in_words
 from dbeta_lib.seeds import int_seed
 
 SHOWN = ("I", "II", "V1", "V5")
@@ -110,5 +110,5 @@ def reconstruction(
         hint=hint(
             "Grey is hidden from the model; it sees the rest and draws what was there.", trained
         ),
-        widths=[760],
+        widths=[PAGE_PX],
     )

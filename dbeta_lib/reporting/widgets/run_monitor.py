@@ -13,7 +13,7 @@ from dbeta_lib.errors import DBetaError
 from dbeta_lib.reporting.plots_training import plot_curves
 from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.controls import button
-from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
+from dbeta_lib.reporting.widgets.shell import PAGE_PX, Panel, Sentence, View, in_words
 
 EVERY = 5.0  # seconds between two looks
 
@@ -69,7 +69,7 @@ def run_monitor(folder: Path | str) -> Panel:
     auto = ipywidgets.Checkbox(
         description=f"read again every {EVERY:g} seconds", indent=False, layout={"width": "auto"}
     )
-    panel = Panel("Run monitor", lambda: draw(folder), [[again, auto]], said, widths=[780])
+    panel = Panel("Run monitor", lambda: draw(folder), [[again, auto]], said, widths=[PAGE_PX])
     again.on_click(lambda _: panel.redraw())
     Refresher(folder / "curves.csv", panel.redraw, auto)
     return panel

@@ -14,7 +14,7 @@ from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import FIELD, choice
 from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, held_out_rows, leads_of
 from dbeta_lib.reporting.widgets.scores import Prompts, default_prompts, truth_of
-from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
+from dbeta_lib.reporting.widgets.shell import PAGE_PX, Panel, Sentence, View, in_words
 
 WINDOWS = {"pieces of 0.5 s": 0.5, "pieces of 1 s": 1.0, "pieces of 2 s": 2.0}
 
@@ -78,5 +78,5 @@ def why(
             "Orange: hidden, the score falls, so this spoke for the class. Violet: against it.",
             trained,
         ),
-        widths=[760],
+        widths=[PAGE_PX],
     )
