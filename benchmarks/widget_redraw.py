@@ -81,7 +81,7 @@ def measured(what: str, panel: Panel, move: Callable[[Panel, int], None], times:
         assert not panel.said.value, f"{what}: {panel.said.value}"
     low, middle, high = np.percentile(clock[2:], [5, 50, 95])
     row = {
-        "what": what, "times": times, "ms": middle, "ms_5": low, "ms_95": high,
+        "what": what, "ms": middle, "ms_5": low, "ms_95": high,
         "cpu_ms": float(np.median(busy[2:])), "png_kb": len(panel.pictures[0].png) / 1000,
     }  # fmt: skip
     print(f"{what}: {middle:.0f} ms, processor {row['cpu_ms']:.0f} ms", flush=True)
@@ -138,8 +138,7 @@ def page(found: dict) -> str:
 `python benchmarks/widget_redraw.py --store STORE`, {found["day"]}, {found["machine"]}; \
 {found["store"]}, {found["records"]:,} records at {found["sampling_rate"]} Hz, the model in the box
 
-From the control to the picture and the text that the page is sent; {found["rows"][0]["times"]} moves \
-each:
+From the control to the picture and the text that the page is sent, {found["times"]} moves each:
 
 | widget | median, ms | 5 to 95 %, ms | processor, median, ms | picture, kB |
 |---|---:|---:|---:|---:|
@@ -167,7 +166,8 @@ def main(arguments: list[str] | None = None) -> None:
     found = {"day": datetime.date.today().isoformat(), "machine": machine, "cores": os.cpu_count(),
              "store": store.meta["name"], "store_fingerprint": store.fingerprint,
              "records": len(store), "sampling_rate": store.sampling_rate, "rows": rows,
-             "load": [*load, os.getloadavg()[0]], "versions": versions()}  # fmt: skip
+             "times": given.times, "load": [*load, os.getloadavg()[0]],
+             "versions": versions()}  # fmt: skip
     path = given.out / f"{found['day']}-widget-redraw-{found['store']}-{len(store)}.json"
     write_json(path, found)
     path.with_suffix(".md").write_text(page(found), encoding="utf-8")

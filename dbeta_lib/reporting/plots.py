@@ -12,6 +12,7 @@ from dbeta_lib.reporting.plots_ablations import (
     plot_matching,
     plot_verdicts,
 )
+from dbeta_lib.reporting.plots_annotators import plot_annotators
 from dbeta_lib.reporting.plots_encoders import plot_size_gain, plot_text_pairs
 from dbeta_lib.reporting.plots_map import plot_map
 from dbeta_lib.reporting.plots_occlusion import plot_occlusion
@@ -29,6 +30,7 @@ from dbeta_lib.reporting.plots_signals import plot_lead_check, plot_reconstructi
 from dbeta_lib.reporting.plots_training import plot_curves, plot_schedule, plot_similarity
 
 __all__ = [
+    "plot_annotators",
     "plot_architecture",
     "plot_class_auc",
     "plot_confusion",
