@@ -27,7 +27,9 @@ def read_curves(folder: Path | str) -> pd.DataFrame:
     try:
         written = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DBetaError(f"{path} is not there; start the run, or name its folder") from None
+        raise DBetaError(
+            f"{path} is not there yet; start the run (notebook 03), or name its folder"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DBetaError(f"{path} is unreadable ({error}); name the folder of a run") from error
     whole = written[: written.rfind("\n") + 1]
