@@ -156,30 +156,40 @@ def _traces(axes: Axes, sheet: Sheet, recording: Recording) -> None:
 def _names(axes: Axes, sheet: Sheet, recording: Recording) -> None:
     """Each lead's name above the beginning of its trace, under the ink but over the grid."""
     box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+    ink = _strokes(axes)
     for row, base in zip(sheet.rows, sheet.baselines, strict=True):
         for name, start, _ in windows(row, sheet.seconds):
             there = recording.present[lead_index(name)]
             weight = "bold" if there else "normal"
             text = name if there else f"{name} (not recorded)"
             x = sheet.left + start * sheet.speed + 1.5
-            y = _free_height(axes, x, x + words.width_mm(text, FONT_PT, weight), base)
+            y = _free_height(ink, x, x + words.width_mm(text, FONT_PT, weight), base)
             label = axes.text(x, y, text, fontsize=FONT_PT, fontweight=weight, bbox=box, zorder=1)
             label.set(color=TRACE if there else MISSING, gid="lead-name")
 
 
-def _free_height(axes: Axes, left: float, right: float, base: float) -> float:
-    """The lowest of a few heights over a baseline where no trace crosses a name, else the first.
+def _strokes(axes: Axes) -> np.ndarray:
+    """`[4, n]`, all lines drawn so far stroke by stroke: first x, last x, lowest y, highest y."""
+    parts = []
+    for line in axes.lines:
+        xs, ys = line.get_data()
+        lows, highs = np.minimum(ys[1:], ys[:-1]), np.maximum(ys[1:], ys[:-1])
+        parts.append(np.stack([xs[:-1], xs[1:], lows, highs]))
+    return np.concatenate(parts, axis=1)
+
+
+def _free_height(ink: np.ndarray, left: float, right: float, base: float) -> float:
+    """The lowest of a few heights over a baseline where no stroke crosses a name, else the first.
 
     Never under the baseline: there a name would seem to belong to the next row.
     """
+    _, _, lows, highs = ink[:, (ink[0] >= left - 1) & (ink[1] <= right + 1)]
     height = FONT_PT * MM_PER_INCH / 72
-    places = [base + offset for offset in (4.5, 6.5, 8.5, 10.5, 12.5)]
-    for line in axes.lines:
-        xs, ys = line.get_xdata(), line.get_ydata()
-        near = ys[(xs >= left - 1) & (xs <= right + 1) & ~np.isnan(ys)]
-        lows, highs = np.minimum(near[1:], near[:-1]), np.maximum(near[1:], near[:-1])
-        places = [y for y in places if not ((highs > y - 0.5) & (lows < y + height)).any()]
-    return places[0] if places else base + 4.5
+    for offset in (4.5, 6.5, 8.5, 10.5, 12.5):
+        y = base + offset
+        if not ((highs > y - 0.5) & (lows < y + height)).any():
+            return y
+    return base + 4.5
 
 
 def _note(axes: Axes, sheet: Sheet, recording: Recording) -> None:

@@ -15,6 +15,8 @@ from dbeta_lib.errors import UsageError
 from dbeta_lib.files import atomic_write
 from dbeta_lib.reporting.style import MM_PER_INCH, style_context
 
+QUICK = 3  # zlib's level of pictures on screen: half the time of the usual 6, a tenth more bytes
+
 # None leaves the key out: neither the day nor matplotlib's version may change the bytes.
 _METADATA = {
     "png": {"Software": None},
@@ -28,10 +30,19 @@ class Chart(Figure):
     data: pd.DataFrame | None = None
 
     def to_png(self, dpi: float | None = None) -> bytes:
-        """The picture as PNG, at the figure's own resolution by default."""
-        buffer = io.BytesIO()
-        with style_context():
-            self.savefig(buffer, format="png", dpi=dpi or self.dpi, metadata=_METADATA["png"])
+        """The picture as PNG, at the figure's own resolution by default.
+
+        Not by `savefig`, which draws a chart once to place its axes and once more to keep it.
+        """
+        buffer, own = io.BytesIO(), self.dpi
+        self.dpi = dpi or own
+        try:
+            with style_context():
+                FigureCanvasAgg(self).print_png(
+                    buffer, metadata=_METADATA["png"], pil_kwargs={"compress_level": QUICK}
+                )
+        finally:
+            self.dpi = own
         return buffer.getvalue()
 
     def _repr_png_(self) -> bytes:

@@ -12,6 +12,7 @@ from dbeta_lib.reporting.plots_ablations import (
     plot_matching,
     plot_verdicts,
 )
+from dbeta_lib.reporting.plots_annotators import plot_annotators
 from dbeta_lib.reporting.plots_encoders import plot_size_gain, plot_text_pairs
 from dbeta_lib.reporting.plots_map import plot_map
 from dbeta_lib.reporting.plots_occlusion import plot_occlusion
@@ -24,12 +25,15 @@ from dbeta_lib.reporting.plots_results import (
     plot_score_bars,
     plot_score_shift,
 )
+from dbeta_lib.reporting.plots_retrieval import plot_confusion
 from dbeta_lib.reporting.plots_signals import plot_lead_check, plot_reconstruction
 from dbeta_lib.reporting.plots_training import plot_curves, plot_schedule, plot_similarity
 
 __all__ = [
+    "plot_annotators",
     "plot_architecture",
     "plot_class_auc",
+    "plot_confusion",
     "plot_contrast_cost",
     "plot_cosines",
     "plot_costs",

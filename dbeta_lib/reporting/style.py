@@ -38,9 +38,14 @@ def style_context() -> Iterator[None]:
     """Matplotlib's defaults plus the style sheet inside the block; the old settings after it."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        sheet = mpl.rc_params_from_file(STYLE_SHEET, fail_on_error=True, use_default_template=False)
-        mpl.rcParams.update(sheet)
+        mpl.rcParams.update(_sheet())
         yield
+
+
+@functools.cache
+def _sheet() -> mpl.RcParams:
+    """The style sheet, read once."""
+    return mpl.rc_params_from_file(STYLE_SHEET, fail_on_error=True, use_default_template=False)
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:

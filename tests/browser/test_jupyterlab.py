@@ -66,7 +66,10 @@ def write_hostile(path: Path) -> Path:
 
 
 def write_notebook(folder: Path, out: Path, hostile: Path) -> None:
-    """Notebook 10 with parameters of smoke below `out`, and the cells that only this test has."""
+    """Notebook 10 as it is right after an installation: no run stands below `out`.
+
+    With parameters of smoke, and the cells that only this test has.
+    """
     notebook = json.loads((ROOT / "notebooks" / "10_explore.ipynb").read_text(encoding="utf-8"))
     (at,) = (i for i, c in enumerate(notebook["cells"]) if c["id"] == "parameters")
     own = f"out, patients, map_points = {str(out)!r}, 40, 60"
@@ -300,19 +303,22 @@ def embedding_map(page, tmp_path):
 
 def run_monitor(page, tmp_path):
     it = Widget(page, "Run monitor")
-    (path,) = (tmp_path / "out").glob("*/curves.csv")
+    path = tmp_path / "out" / "pretraining" / "curves.csv"
+    it.says(f"{path} is not there")  # nothing was trained here
+    path.parent.mkdir(parents=True)
 
     def grow(step: int) -> None:
-        last = path.read_text().splitlines()[-1].split(",")
         with open(path, "a") as file:
-            file.write(",".join([str(step), *last[1:]]) + "\n")
+            file.write(f"{step},{4 - step / 1000},{0.5 + step / 10000}\n")
 
+    path.write_text("step,total,etm_accuracy\n")
     grow(1000)
-    it.changes(lambda: it.click("read again"))
+    it.click("read again")
     it.shows("step 1,000")
+    it.is_well()
     it.press("checkbox", "read again every 5 seconds", "Space")
-    grow(2000)
-    it.shows("step 2,000")  # by itself
+    it.changes(lambda: grow(2000))  # by itself
+    it.shows("step 2,000")
     it.get("checkbox", "read again every 5 seconds").uncheck()
     it.is_well()
 
@@ -352,6 +358,10 @@ def predict(page, tmp_path):
     it.changes(lambda: it.type("textbox", "file", str(tmp_path / "mine.npy")))
     it.shows("ECG of mine.npy")
     it.is_well()
+    it.get("textbox", "file").click(click_count=3)  # by mouse: all of it chosen, then left
+    page.keyboard.insert_text(str(tmp_path / "out" / "example-ecg.npy"))
+    it.changes(lambda: it.panel.get_by_role("heading", name="Predict", exact=True).click())
+    it.shows("ECG of example-ecg.npy")
 
 
 def an_error_in_a_callback(page, tmp_path):

@@ -98,6 +98,7 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "width": (8, "synthetic"),
     "person_epochs": (0, "synthetic"),
     "challenge_weights": ("{weights}", "cinc"),
+    "whose_model": ("box", "synthetic"),
     "map_method": ("umap", "synthetic"),
     "map_points": (50, "synthetic"),
     "reference": ("BERT tiny", "synthetic"),

@@ -1,9 +1,12 @@
 import errno
+import io
 import warnings
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import image
 from matplotlib.figure import Figure
 
 from dbeta_lib.errors import DBetaError, UsageError
@@ -40,6 +43,14 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
     second = figures.save(small_chart(), tmp_path / "two")
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
+
+
+def test_the_picture_on_screen_is_the_one_that_is_saved(tmp_path):
+    saved = image.imread(figures.save(small_chart(), tmp_path / "line", dpi=90)[0])
+    chart = small_chart()
+    own = chart.dpi
+    assert np.array_equal(image.imread(io.BytesIO(chart.to_png(90))), saved)
+    assert chart.dpi == own
 
 
 def test_no_date_and_no_version_is_written(tmp_path):

@@ -1,5 +1,6 @@
-"""Widgets for JupyterLab: a line each, such as `widgets.explorer(store)`.
+"""Widgets for JupyterLab: a line each, such as `widgets.explorer(store)` or `widgets.ask(store)`.
 
+Those that ask a model take the one in the box where none is given, and say so.
 Each has a pure `draw(...)` in its module, which needs no browser; `shell` is what they share.
 """
 

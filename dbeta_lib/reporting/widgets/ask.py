@@ -14,6 +14,7 @@ from dbeta_lib.evaluation.zero_shot import similarities
 from dbeta_lib.reporting.ecg_paper import draw_ecg
 from dbeta_lib.reporting.plots_results import plot_score_bars
 from dbeta_lib.reporting.widgets import markup
+from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import field
 from dbeta_lib.reporting.widgets.front import Slider
 from dbeta_lib.reporting.widgets.records import Labels, held_out_rows, leads_of
@@ -89,22 +90,23 @@ def ranking(
 
 @in_words
 def ask(
-    model,
     store: SignalStore,
-    rows: Sequence[int] | None = None,
+    model=None,
     *,
+    rows: Sequence[int] | None = None,
     prompts: Prompts | None = None,
     cache_dir: Path | str | None = None,
     query: str = "left bundle branch block",
 ) -> Panel:
     """Type a sentence: the recordings that fit best, and one of them with scores for classes.
 
-    rows: those searched, the test rows by default. prompts: class -> texts, to be edited in the
-    widget; the kit's own for the store by default. Features are read from `cache_dir` where they
-    were computed before.
+    model: the one in the box by default. rows: those searched, the test rows by default. prompts:
+    class -> texts, to be edited in the widget; the kit's own for the store by default. Features are
+    read from `cache_dir` where they were computed before.
 
-    >>> widgets.ask(work.model(), work.store, cache_dir=work.features)  # doctest: +SKIP
+    >>> widgets.ask(work.store)  # doctest: +SKIP
     """
+    model, trained = or_box(model)
     said, labels = Sentence(), Labels(store)
     rows = held_out_rows(store) if rows is None else np.asarray(rows, dtype=np.int64)
     if not len(rows):
@@ -127,6 +129,9 @@ def ask(
             {"lines": lines},
         ],
         said,
-        hint=f"{len(rows):,} recordings are ranked by the model's similarity to your sentence.",
+        hint=hint(
+            f"{len(rows):,} recordings are ranked by the model's similarity to your sentence.",
+            trained,
+        ),
         widths=[800, 520],
     )

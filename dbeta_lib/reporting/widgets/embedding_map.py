@@ -15,6 +15,7 @@ from dbeta_lib.evaluation.layout import Layout, layout
 from dbeta_lib.reporting.ecg_paper import draw_ecg
 from dbeta_lib.reporting.figures import Chart
 from dbeta_lib.reporting.plots_map import NAMED, plot_map, to_data
+from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import FIELD, button, choice
 from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, leads_of
 from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
@@ -141,10 +142,10 @@ def draw(
 
 @in_words
 def embedding_map(
-    model,
     store: SignalStore,
-    rows: Sequence[int] | None = None,
+    model=None,
     *,
+    rows: Sequence[int] | None = None,
     cache_dir: Path | str | None = None,
     method: str = "umap",
     limit: int = 4000,
@@ -152,11 +153,13 @@ def embedding_map(
 ) -> Panel:
     """A map of a store's ECGs: click a point, or draw a line around some, to see the ECGs.
 
-    By keyboard: previous, next, record id, and "nearest", which walks from point to point. rows,
-    method, limit, seed and `cache_dir`, where the coordinates are kept, as in `layout`.
+    By keyboard: previous, next, record id, and "nearest", which walks from point to point. model:
+    the one in the box by default. rows, method, limit, seed and `cache_dir`, where the coordinates
+    are kept, as in `layout`.
 
-    >>> widgets.embedding_map(work.model(), work.store, cache_dir=work.features)  # doctest: +SKIP
+    >>> widgets.embedding_map(work.store)  # doctest: +SKIP
     """
+    model, trained = or_box(model)
     rows = None if rows is None else np.sort(np.asarray(rows, dtype=np.int64))
     options = {"cache_dir": cache_dir, "method": method, "limit": limit, "seed": seed}
     options["progress"] = min(limit, len(store)) > MANY
@@ -173,7 +176,7 @@ def embedding_map(
     )
     label = ipywidgets.Combobox(
         description="one label", options=labels.names, continuous_update=False, style=FIELD,
-        placeholder="any; type a label, then Enter", layout={"width": "24em"},
+        placeholder="any; type a label, then Enter", layout={"width": "28em"},
     )  # fmt: skip
     looks = {"by": choice("colour", {name: name for name in COLOURS}, "label"),
              "label": label, "text": text}  # fmt: skip
@@ -185,8 +188,8 @@ def embedding_map(
 
     panel = Panel(
         "Map", drawn, [{"row": picker}, [near, every], looks], said,
-        hint="Click a point, or draw a line around some with the button held.", widths=[640, 640],
-        on_path=lambda path: follow(path),
+        hint=hint("Click a point, or draw a line around some with the button held.", trained),
+        widths=[640, 640], on_path=lambda path: follow(path),
     )  # fmt: skip
 
     def follow(path: list[tuple[float, float]]) -> None:

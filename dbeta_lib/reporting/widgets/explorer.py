@@ -77,7 +77,7 @@ def explorer(store: SignalStore, *more: SignalStore, row: int | None = None) -> 
         options=labels[which.value].names,
         continuous_update=False,
         style=FIELD,
-        layout={"width": "26em"},
+        layout={"width": "32em"},
     )
     begin = Slider("from second", "{:.1f} s".format, step=0.1, max=0)
     looks = {

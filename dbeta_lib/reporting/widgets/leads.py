@@ -10,6 +10,7 @@ from dbeta_lib.leads import LEADS
 from dbeta_lib.reporting.plots_leads import draw_kept_leads
 from dbeta_lib.reporting.plots_results import plot_score_shift
 from dbeta_lib.reporting.widgets import markup
+from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import LeadBoxes
 from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, held_out_rows, leads_of
 from dbeta_lib.reporting.widgets.scores import (
@@ -60,19 +61,21 @@ def _places(classes: Sequence[str], scores: np.ndarray) -> dict[str, int]:
 
 @in_words
 def leads(
-    model,
     store: SignalStore,
+    model=None,
+    *,
     prompts: Prompts | None = None,
     rows: Sequence[int] | None = None,
     row: int | None = None,
 ) -> Panel:
     """Switch leads of an ECG off and watch the scores of the classes move.
 
-    prompts: class -> texts, the kit's own for the store by default; rows: those to choose from,
-    the test rows by default.
+    model: the one in the box by default. prompts: class -> texts, the kit's own for the store by
+    default; rows: those to choose from, the test rows by default.
 
-    >>> widgets.leads(work.model(), work.store)  # doctest: +SKIP
+    >>> widgets.leads(work.store)  # doctest: +SKIP
     """
+    model, trained = or_box(model)
     said, labels = Sentence(), Labels(store)
     picker = RecordPicker(store, held_out_rows(store) if rows is None else rows, said, row)
     scores = ClassScores(model, default_prompts(store) if prompts is None else prompts)
@@ -81,6 +84,6 @@ def leads(
         lambda **state: draw(scores, store, labels, **state),
         [{"row": picker}, {"leads": LeadBoxes()}],
         said,
-        hint="Hollow: the score with all leads. Full: with the leads that are ticked.",
+        hint=hint("Hollow: the score with all leads. Full: with those ticked.", trained),
         widths=[520, 700],
     )

@@ -11,7 +11,7 @@ from dbeta_lib.reporting.plots_reports import plot_neighbours
 from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.controls import button, field
 from dbeta_lib.reporting.widgets.front import Slider
-from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
+from dbeta_lib.reporting.widgets.shell import PAGE_PX, Panel, Sentence, View, in_words
 
 NEAR, FAR_DRAWN = 10, 10  # neighbours shown, and how many of the farthest are in the picture
 
@@ -112,5 +112,5 @@ def negatives(
         "Negatives", lambda **state: draw(reports, **state),
         [buttons, {"rank": rank}, [words, again]], said,
         hint="Reports by how often they occur; the farthest are what N3S draws from.",
-        widths=[780],
+        widths=[PAGE_PX],
     )  # fmt: skip

@@ -14,10 +14,11 @@ from dbeta_lib.leads import LEADS
 from dbeta_lib.model import DBeta
 from dbeta_lib.reporting.plots_signals import plot_reconstruction
 from dbeta_lib.reporting.widgets import markup
+from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import FIELD, LeadBoxes
 from dbeta_lib.reporting.widgets.front import Slider
 from dbeta_lib.reporting.widgets.records import RecordPicker, held_out_rows, leads_of
-from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
+from dbeta_lib.reporting.widgets.shell import PAGE_PX, Panel, Sentence, View, in_words
 from dbeta_lib.seeds import int_seed
 
 SHOWN = ("I", "II", "V1", "V5")
@@ -77,14 +78,20 @@ def errors(target: np.ndarray, drawn: np.ndarray, hidden: np.ndarray) -> pd.Data
 
 @in_words
 def reconstruction(
-    model: DBeta, store: SignalStore, rows: Sequence[int] | None = None, row: int | None = None
+    store: SignalStore,
+    model: DBeta | None = None,
+    *,
+    rows: Sequence[int] | None = None,
+    row: int | None = None,
 ) -> Panel:
     """Hide patches of an ECG and watch the model fill them in; mask ratio, seed, leads.
 
-    rows: those to choose from, the test rows by default (all where there are none).
+    model: the one in the box by default. rows: those to choose from, the test rows by default (all
+    where there are none).
 
-    >>> widgets.reconstruction(work.model(), work.store)  # doctest: +SKIP
+    >>> widgets.reconstruction(work.store)  # doctest: +SKIP
     """
+    model, trained = or_box(model)
     said = Sentence()
     picker = RecordPicker(store, held_out_rows(store) if rows is None else rows, said, row)
     ratio = Slider("hidden share", "{:.0%}".format, min=0.05, max=0.95, step=0.05, value=0.75)
@@ -100,6 +107,8 @@ def reconstruction(
         lambda **state: draw(model, store, **state),
         [*rows_of, {"leads": LeadBoxes(SHOWN)}],
         said,
-        hint="Grey is hidden from the model; it sees the rest and draws what was there.",
-        widths=[760],
+        hint=hint(
+            "Grey is hidden from the model; it sees the rest and draws what was there.", trained
+        ),
+        widths=[PAGE_PX],
     )

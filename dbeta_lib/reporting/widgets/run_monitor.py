@@ -13,7 +13,7 @@ from dbeta_lib.errors import DBetaError
 from dbeta_lib.reporting.plots_training import plot_curves
 from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.controls import button
-from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
+from dbeta_lib.reporting.widgets.shell import PAGE_PX, Panel, Sentence, View, in_words
 
 EVERY = 5.0  # seconds between two looks
 
@@ -27,7 +27,9 @@ def read_curves(folder: Path | str) -> pd.DataFrame:
     try:
         written = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DBetaError(f"{path} is not there; start the run, or name its folder") from None
+        raise DBetaError(
+            f"{path} is not there yet; start the run (notebook 03), or name its folder"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DBetaError(f"{path} is unreadable ({error}); name the folder of a run") from error
     whole = written[: written.rfind("\n") + 1]
@@ -69,7 +71,7 @@ def run_monitor(folder: Path | str) -> Panel:
     auto = ipywidgets.Checkbox(
         description=f"read again every {EVERY:g} seconds", indent=False, layout={"width": "auto"}
     )
-    panel = Panel("Run monitor", lambda: draw(folder), [[again, auto]], said, widths=[780])
+    panel = Panel("Run monitor", lambda: draw(folder), [[again, auto]], said, widths=[PAGE_PX])
     again.on_click(lambda _: panel.redraw())
     Refresher(folder / "curves.csv", panel.redraw, auto)
     return panel

@@ -61,14 +61,14 @@ def features_of(model, store: SignalStore, row: int, leads: np.ndarray | None = 
 
 
 def default_prompts(store: SignalStore) -> dict[str, tuple[str, ...]]:
-    """The kit's own class names for the first task of a store that has them, in English.
+    """The kit's own English texts, all of each class, for the first task of a store that has them.
 
     Raises UsageError where the kit describes no task of the store.
     """
     tasks = prompts.load()["prompts"].get(store.meta["name"], {})
     for task in store.tasks():
         if task in tasks:
-            return prompts.select(store.meta["name"], task, "name", ("en",))
+            return prompts.select(store.meta["name"], task)
     raise UsageError(
         f"the kit describes no label task of {store.path}; give `prompts`, such as "
         "{'atrial fibrillation': ['atrial fibrillation']}"

@@ -26,6 +26,7 @@ from dbeta_lib.progress import AS_TEXT
 from dbeta_lib.reporting.widgets.front import Path, Picture
 
 P = ParamSpec("P")
+PAGE_PX = 792  # width of a chart as wide as the page, pixel for pixel
 
 _log = logging.getLogger(__name__)
 

@@ -10,10 +10,11 @@ from dbeta_lib.evaluation.occlusion import occlude
 from dbeta_lib.leads import LEADS
 from dbeta_lib.reporting.plots_occlusion import plot_occlusion
 from dbeta_lib.reporting.widgets import markup
+from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import FIELD, choice
 from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, held_out_rows, leads_of
 from dbeta_lib.reporting.widgets.scores import Prompts, default_prompts, truth_of
-from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
+from dbeta_lib.reporting.widgets.shell import PAGE_PX, Panel, Sentence, View, in_words
 
 WINDOWS = {"pieces of 0.5 s": 0.5, "pieces of 1 s": 1.0, "pieces of 2 s": 2.0}
 
@@ -43,8 +44,9 @@ def draw(
 
 @in_words
 def why(
-    model,
     store: SignalStore,
+    model=None,
+    *,
     prompts: Prompts | None = None,
     rows: Sequence[int] | None = None,
     row: int | None = None,
@@ -52,11 +54,12 @@ def why(
 ) -> Panel:
     """Which seconds and leads carry the score of a class: hide them, and see how far it falls.
 
-    prompts: class -> texts, the kit's own for the store by default; name: the class to begin with,
-    one of the record's labels by default.
+    model: the one in the box by default. prompts: class -> texts, the kit's own for the store by
+    default; name: the class to begin with, one of the record's labels by default.
 
-    >>> widgets.why(work.model(), work.store)  # doctest: +SKIP
+    >>> widgets.why(work.store)  # doctest: +SKIP
     """
+    model, trained = or_box(model)
     said, labels = Sentence(), Labels(store)
     prompts = default_prompts(store) if prompts is None else prompts
     picker = RecordPicker(store, held_out_rows(store) if rows is None else rows, said, row)
@@ -71,6 +74,9 @@ def why(
         lambda **state: draw(model, store, labels, prompts, **state),
         [{"row": picker}, {"name": described, "window": choice("hide", WINDOWS, 1.0)}],
         said,
-        hint="Orange: hidden, the score falls, so this spoke for the class. Violet: against it.",
-        widths=[760],
+        hint=hint(
+            "Orange: hidden, the score falls, so this spoke for the class. Violet: against it.",
+            trained,
+        ),
+        widths=[PAGE_PX],
     )

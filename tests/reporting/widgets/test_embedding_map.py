@@ -21,7 +21,7 @@ def points(store, places):
 
 @pytest.fixture
 def panel(model, store, tmp_path):
-    return widgets.embedding_map(model, store, cache_dir=tmp_path, method="pca")
+    return widgets.embedding_map(store, model, cache_dir=tmp_path, method="pca")
 
 
 def at(panel, place):
@@ -147,10 +147,10 @@ def test_one_label_is_set_apart_and_an_unknown_one_is_said(panel, png):
 
 def test_a_map_is_read_again_from_where_it_was_kept(model, store, tmp_path):
     for _ in range(2):
-        widgets.embedding_map(model, store, cache_dir=tmp_path, method="pca")
+        widgets.embedding_map(store, model, cache_dir=tmp_path, method="pca")
     assert len(list(tmp_path.glob("map-*.npz"))) == 1
 
 
 def test_a_store_without_reports_has_a_map_of_ecgs(model, mute):
-    panel = widgets.embedding_map(model, mute, method="pca")
+    panel = widgets.embedding_map(mute, model, method="pca")
     assert panel.said.value == "" and panel.controls["text"].disabled

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from dbeta_lib import box
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation import prompts, zero_shot
 from dbeta_lib.evaluation.features import extract
@@ -20,7 +21,7 @@ TEXTS = {"slow": ("slow rhythm", "bradycardia"), "atrial fibrillation": ("atrial
 
 @pytest.fixture(scope="module")
 def asked(model, store):
-    return widgets.ask(model, store, query="atrial fibrillation")
+    return widgets.ask(store, model, query="atrial fibrillation")
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
@@ -68,7 +69,7 @@ def test_a_ratio_that_hides_nothing_or_everything_is_refused(model, store, ratio
 
 
 def test_reconstruction_by_its_controls(model, store, png):
-    panel = widgets.reconstruction(model, store)
+    panel = widgets.reconstruction(store, model)
     seen = [png(panel)]
     panel.controls["mask_ratio"].value = 0.3
     seen.append(png(panel))
@@ -149,18 +150,18 @@ def test_an_empty_box_is_said_and_a_full_one_serves_again(asked, control, value,
 
 
 def test_a_hostile_sentence_and_hostile_reports_are_text(model, hostile):
-    panel = widgets.ask(model, hostile, prompts=TEXTS, query="<script>alert(1)</script>")
+    panel = widgets.ask(hostile, model, prompts=TEXTS, query="<script>alert(1)</script>")
     assert "<script" not in panel.view.text and "&lt;script&gt;" in panel.view.text
 
 
 def test_where_the_kit_describes_no_task_prompts_are_asked_for(model, hostile, mute):
     for panel in (
-        widgets.ask(model, hostile),
-        widgets.leads(model, mute),
-        widgets.why(model, mute),
+        widgets.ask(hostile, model),
+        widgets.leads(mute, model),
+        widgets.why(mute, model),
     ):
         assert "give `prompts`" in panel.said.value
-    assert widgets.ask(model, mute, prompts=TEXTS).said.value == "", "a store without reports"
+    assert widgets.ask(mute, model, prompts=TEXTS).said.value == "", "a store without reports"
 
 
 def test_a_model_without_a_text_side_is_said(store):
@@ -171,28 +172,48 @@ def test_a_model_without_a_text_side_is_said(store):
             return ecg.std(-1)
 
     for make in (widgets.ask, widgets.leads):
-        assert "cannot be asked by text" in make(ECGOnly(), store).said.value
+        assert "cannot be asked by text" in make(store, ECGOnly()).said.value
+
+
+def test_without_a_model_the_one_in_the_box_is_asked_and_named(store):
+    panels = [
+        widgets.ask(store), widgets.leads(store), widgets.why(store),
+        widgets.reconstruction(store), widgets.embedding_map(store, method="pca"),
+    ]  # fmt: skip
+    for panel in panels:
+        assert panel.said.value == "" and panel.view.pictures, panel.title
+        assert "pre-trained on ptb-xl (folds 1 to 8" in panel.children[0].value, panel.title
+    row = panels[1].controls["row"].value
+    its = prompts.select("synthetic", "conditions")
+    features = extract(box.load(), store, [row], progress=False)
+    expected = zero_shot.score_classes(box.load(), features, list(its.values()))[0]
+    shown = panels[1].view.pictures[0][0].data.set_index("class").loc[list(its), "before"]
+    assert np.allclose(shown, expected, atol=1e-5)
+
+
+def test_a_model_that_was_given_is_not_called_the_box(model, store):
+    assert "ptb-xl" not in widgets.reconstruction(store, model).children[0].value
 
 
 def test_an_empty_store_is_said_by_each(model, empty):
     panels = [
-        widgets.reconstruction(model, empty), widgets.ask(model, empty, prompts=TEXTS),
-        widgets.leads(model, empty, TEXTS), widgets.why(model, empty, TEXTS),
-        widgets.embedding_map(model, empty, method="pca"), widgets.negatives(empty),
+        widgets.reconstruction(empty, model), widgets.ask(empty, model, prompts=TEXTS),
+        widgets.leads(empty, model, prompts=TEXTS), widgets.why(empty, model, prompts=TEXTS),
+        widgets.embedding_map(empty, model, method="pca"), widgets.negatives(empty),
     ]  # fmt: skip
     for panel in panels:
         assert panel.said.value and "Traceback" not in panel.said.value, panel.title
 
 
 def test_scores_move_with_the_leads_and_come_back_with_all(model, store, png):
-    panel = widgets.leads(model, store)
+    panel = widgets.leads(store, model)
     shift = panel.view.pictures[0][0].data
     assert np.allclose(shift["before"], shift["after"])
     before = png(panel)
     panel.controls["leads"].tick(("I", "II"))
     data = panel.view.pictures[0][0].data.set_index("class")
     row = panel.controls["row"].value
-    its = prompts.select("synthetic", "conditions", "name")
+    its = prompts.select("synthetic", "conditions")
     features = extract(model, store, [row], lead_mask=subset_mask("2"), progress=False)
     after = zero_shot.score_classes(model, features, list(its.values()))[0]
     assert np.allclose(data.loc[list(its), "after"], after, atol=1e-5)
@@ -204,14 +225,14 @@ def test_scores_move_with_the_leads_and_come_back_with_all(model, store, png):
 
 
 def test_a_lead_that_was_not_recorded_stays_off(model, hostile):
-    panel = widgets.leads(model, hostile, TEXTS, rows=[1])
+    panel = widgets.leads(hostile, model, prompts=TEXTS, rows=[1])
     assert "V5" in panel.pictures[1].alt and "V6" not in panel.pictures[1].alt
     panel.controls["leads"].tick(("V6",))
     assert "no recorded lead is left on" in panel.said.value
 
 
 def test_why_shows_the_occlusion_of_the_class_named(model, store, png):
-    panel = widgets.why(model, store, TEXTS)
+    panel = widgets.why(store, model, prompts=TEXTS)
     row = panel.controls["row"].value
     texts = TEXTS[panel.controls["name"].value]
     found = occlude(model, store.ecg(row), 100, texts)
@@ -226,7 +247,7 @@ def test_why_shows_the_occlusion_of_the_class_named(model, store, png):
 
 
 def test_why_begins_with_a_label_of_the_record(model, store):
-    panel = widgets.why(model, store)
+    panel = widgets.why(store, model)
     row = panel.controls["row"].value
     its = {name for names in Labels(store).of(row).values() for name in names}
     assert panel.controls["name"].value in its

@@ -41,7 +41,7 @@ def test_the_curves_grow_with_the_file_and_the_last_numbers_are_told(run, png):
 
 
 @pytest.mark.parametrize(("written", "said"), [
-    (None, "is not there; start the run"),
+    (None, "is not there yet; start the run"),
     (HEADER, "has no row yet"),
     ("", "is no table of curves"),
 ])  # fmt: skip
