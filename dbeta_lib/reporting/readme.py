@@ -15,10 +15,11 @@ from dbeta_lib.costs import NIGHT, STEPS, UTILISATION
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation.results import load_all, without_digest
 from dbeta_lib.files import atomic_write, read_json
+from dbeta_lib.reporting.readme_sweeps import render_sweep
 from dbeta_lib.reporting.tables import pivot, show
 
 BLOCK = re.compile(r"(<!-- begin (\S+) -->\n)(.*?)(<!-- end \2 -->)", re.DOTALL)
-TIMES, COST = "times", "cost"
+TIMES, COST, SWEEP = "times", "cost", "sweep-"
 _COST_FILES = "????-??-??-cost.json"  # by day; the last counts
 # What decides a cell of the tables; runs of several seeds have the seed in the encoder's name.
 _CELL = [
@@ -34,8 +35,9 @@ def blocks(text: str) -> dict[str, str]:
 
 
 def render(name: str, results: Path) -> str:
-    """The Markdown of a block: run times, what a step costs by the last `<day>-cost.json`, or the
-    tables of the records kept under the block's name.
+    """The Markdown of a block: run times, what a step costs by the last `<day>-cost.json`,
+    the kept runs of the sweep X for `sweep-X`, or the tables of the records kept under the block's
+    name.
 
     `NAME-seed0`, `NAME-seed1`, ... in place of `NAME` are runs that differ in their seed: they
     stand in one table. Raises DBetaError when nothing is kept for it, or when a run holds two
@@ -43,6 +45,8 @@ def render(name: str, results: Path) -> str:
     """
     if name in (TIMES, COST):
         return _times(results) if name == TIMES else _cost(results)
+    if name.startswith(SWEEP):
+        return render_sweep(name.removeprefix(SWEEP), results)
     frame = _runs(name, results)
     whole = frame[frame["lead_subset"] == "12"]
     # The task that notebooks tell their story with is asked in most ways.

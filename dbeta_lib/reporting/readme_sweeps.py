@@ -1,0 +1,68 @@
+"""The README's tables of a kept sweep: what each row reaches, and the verdicts.
+
+Read from `benchmarks/results/sweeps/`, as `dbeta sweep FILE --keep benchmarks/results/sweeps` fills
+it, and computed anew each time: nothing in between is typed.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from dbeta_lib.reporting.tables import format_interval, pivot, show
+from dbeta_lib.sweeps import QUESTIONS, Comparison, read_runs
+from dbeta_lib.sweeps.pairs import PAIRS
+
+FOLDER, RESAMPLES = "sweeps", 1000
+ASKED = ("probe_10", "zero_shot")  # what verdicts are shown of
+
+
+def render_sweep(name: str, results: Path) -> str:
+    """Markdown of the sweep `name` of `results`/sweeps. Raises DBetaError where none is kept."""
+    compared = Comparison(read_runs(results / FOLDER, name), RESAMPLES)
+    return "\n".join([_levels(compared), _matching(compared), _verdicts(compared, PAIRS[name])])
+
+
+def _levels(compared: Comparison) -> str:
+    facts = [run.facts for run in compared.runs]
+    trained = next(f for f in facts if f["model"] == "dbeta")
+    seeds = max(len({f["seed"] for f in facts if f["name"] == name}) for name in compared.names)
+    levels = compared.levels().replace({"question": QUESTIONS})
+    table = pivot(levels, rows="name", columns="question", interval_digits=3)
+    title = (
+        f"{trained['data']}, {trained['task']}, {trained['steps']} steps of "
+        f"{trained['batch_size']}, {seeds} seeds, n = {_rows(compared):,}; macro AUC [95 % over "
+        "patients and seeds]:"
+    )
+    return f"{title}\n\n{table.to_markdown()}\n"
+
+
+def _rows(compared: Comparison) -> int:
+    return len(compared.runs[0].scores["record_id"])
+
+
+def _matching(compared: Comparison) -> str:
+    """Shares of right matching decisions, and in brackets those with other patients' ECGs."""
+    found = compared.matching()
+    found["told"] = [f"{a:.3f} ({s:.3f})" for a, s in zip(found["accuracy"], found["shuffled"])]
+    wide = found.pivot(index="name", columns="texts", values="told").loc[found["name"].unique()]
+    heads = {"random": "random wrong reports", "far": "the farthest reports"}
+    wide = wide[[column for column in heads if column in wide]].rename(columns=heads)
+    table = show(wide.rename_axis("name").reset_index())
+    title = "Matching a report and an ECG, share right, and (with shuffled ECGs):"
+    return f"{title}\n\n{table.to_markdown()}\n"
+
+
+def _verdicts(compared: Comparison, pairs: dict[str, tuple[str, str]]) -> str:
+    rows: dict[str, dict[str, str]] = {}
+    for question in ASKED:
+        for what, row in compared.verdicts(pairs, question).iterrows():
+            told = format_interval(row["value"], row["low"], row["high"], interval_digits=3)
+            hint = ", exploratory" if row["exploratory"] else ""
+            rows.setdefault(what, {"what": what})[QUESTIONS[question]] = (
+                f"{row['verdict']}{hint}: {told}, p = {row['p_holm']:.2g}"
+            )
+    table = show(pd.DataFrame(list(rows.values())))
+    title = (
+        "Verdicts: difference in macro AUC, paired by seed and patient, Holm's p over the column:"
+    )
+    return f"{title}\n\n{table.to_markdown()}\n"

@@ -1,0 +1,39 @@
+"""The README's tables of a sweep say what the kept runs say."""
+
+from pathlib import Path
+
+import pytest
+
+from dbeta_lib.errors import DBetaError
+from dbeta_lib.reporting.readme_sweeps import FOLDER, RESAMPLES, render_sweep
+from dbeta_lib.sweeps import Comparison, read_runs, read_sweep
+from dbeta_lib.sweeps.pairs import PAIRS
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def test_verdicts_levels_and_controls_are_those_of_the_runs():
+    said = render_sweep("central", RESULTS)
+    compared = Comparison(read_runs(RESULTS / FOLDER, "central"), RESAMPLES)
+    table = compared.verdicts(PAIRS["central"], "probe_10")
+    lines = said.splitlines()
+    for what, row in table.iterrows():
+        line = next(line for line in lines if line.startswith(f"| {what} |"))
+        assert row["verdict"] in line and f"{row['value']:.3f}" in line
+        assert ("exploratory" in line) == row["exploratory"]
+    levels = compared.levels(("probe_10",)).set_index("name")["value"]
+    for name in compared.names:
+        own = [line for line in lines if line.startswith(f"| {name} |")]
+        assert any(f"{levels[name]:.3f}" in line for line in own)
+
+
+def test_every_pair_is_of_two_rows_that_the_sweep_has():
+    for sweep, pairs in PAIRS.items():
+        rows = read_sweep(ROOT / "notebooks" / "sweeps" / f"{sweep}.yaml", "ptbxl").names
+        assert {name for pair in pairs.values() for name in pair} <= set(rows)
+
+
+def test_a_sweep_that_is_not_kept_is_one_sentence(tmp_path):
+    with pytest.raises(DBetaError, match=r"central is not there; run it: dbeta sweep central\.yaml"):
+        render_sweep("central", tmp_path)
