@@ -35,5 +35,5 @@ def test_every_pair_is_of_two_rows_that_the_sweep_has():
 
 
 def test_a_sweep_that_is_not_kept_is_one_sentence(tmp_path):
-    with pytest.raises(DBetaError, match=r"central is not there; run it: dbeta sweep central\.yaml"):
+    with pytest.raises(DBetaError, match=r"central is not there; run it: dbeta sweep central"):
         render_sweep("central", tmp_path)
