@@ -6,7 +6,7 @@
 Trains on a synthetic cohort by `pretrain` as it is, with validation, checkpoints and curves, and
 notes the resident memory of the process, and of its workers, in every tenth step. Pages of the
 store's memory map are counted apart: the system takes them back when it needs them. The slope is
-that of a straight line through all that was noted after the first fifth of the steps. The result
+that of a straight line through all that was noted in the second half. The result
 goes to benchmarks/results/<day>-soak<LABEL>.json with a page beside it.
 """
 
@@ -32,7 +32,7 @@ from dbeta_lib.training.pretrain import pretrain
 from dbeta_lib.training.start import build_model
 
 NOTED_EVERY = 10  # steps
-SETTLED = 0.2  # share of the steps after which the slope is taken
+SETTLED = 0.5  # share of the steps after which the slope is taken
 MB = 2**20
 
 
@@ -77,7 +77,7 @@ def _own_mb(process: psutil.Process) -> float:
 
 
 def slope_of(steps: list[int], values: list[float]) -> dict[str, float]:
-    """`mb_per_1000` steps after the first fifth, and its standard error `se`; MB in.
+    """`mb_per_1000` steps in the second half, and its standard error `se`; MB in.
 
     Notes that follow each other are alike, so the error is that of the means of ten equal parts
     (fewer where there are fewer notes; four at least).
@@ -103,17 +103,22 @@ def soak(folder: Path, *, steps: int, batch_size: int, patients: int, workers: i
             progress=False,
         )  # fmt: skip
     columns = {name: [row[name] for row in notes.rows] for name in notes.rows[0]}
+    return {"notes": columns, "kinds": kinds_of(columns), "seconds": time.perf_counter() - began,
+            "records": len(store), "steps": steps, "batch_size": batch_size, "workers": workers,
+            "device": summary.device, "precision": summary.precision,
+            "last_loss": summary.losses["total"]}  # fmt: skip
+
+
+def kinds_of(columns: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Start, middle, end, largest and slope of each kind of memory that there was, MB."""
     kinds = {}
     for name in ("own", "resident", "workers", "gpu"):
         values = columns[name]
         if max(values) > 0:
-            kinds[name] = {"start": values[0], "middle": values[len(values) // 2],
+            kinds[name] = {"start": values[0], "middle": values[len(values) // 2 - 1],
                            "end": values[-1], "largest": max(values),
                            **slope_of(columns["step"], values)}  # fmt: skip
-    return {"notes": columns, "kinds": kinds, "seconds": time.perf_counter() - began,
-            "records": len(store), "steps": steps, "batch_size": batch_size, "workers": workers,
-            "device": summary.device, "precision": summary.precision,
-            "last_loss": summary.losses["total"]}  # fmt: skip
+    return kinds
 
 
 TITLES = {"own": "the process's own", "resident": "with the store's mapped pages",
@@ -139,8 +144,8 @@ written eight times.
 |---|---:|---:|---:|---:|
 {rows}
 
-The slope is that of a line through the means of ten equal stretches after the first fifth of the
-steps, with its standard error. The whole run took {found["seconds"] / 60:.1f} minutes.
+The slope is that of a line through the means of ten equal stretches of the second half, with its
+standard error. The whole run took {found["seconds"] / 60:.1f} minutes.
 """
 
 

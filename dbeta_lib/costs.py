@@ -236,10 +236,8 @@ def _ecg_layers(ecg: Any, batch: int, tokens: int) -> Work:
 
 def _attention_block(batch: int, queries: int, keys: int, width: int) -> Work:
     """Query, key, value and output projections around attention."""
-    sides = linear(batch * queries, width, width).times(2) + linear(
-        batch * keys, width, width
-    ).times(2)
-    return sides + attention(batch, queries, keys, width)
+    sides = linear(batch * queries, width, width) + linear(batch * keys, width, width)
+    return sides.times(2) + attention(batch, queries, keys, width)
 
 
 def _t5(config: DBetaConfig, batch: int, length: int) -> tuple[Work, int]:

@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dbeta_lib.errors import DBetaError
@@ -20,6 +22,7 @@ class Curves:
         self, folder: Path, columns: tuple[str, ...], start: int = 0, tensorboard: bool = True
     ):
         self.path, self.columns = folder / "curves.csv", ("step", *columns)
+        self.folder = folder / "tensorboard"
         kept = _rows(self.path, self.columns, start) if start else []
         with atomic_write(self.path) as temporary:
             temporary.write_text("".join([",".join(self.columns) + "\n", *kept]), encoding="utf-8")
@@ -27,37 +30,42 @@ class Curves:
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+            self._events = SummaryWriter(str(self.folder), purge_step=start + 1)
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """One row; `values` has column names as keys. Raises DBetaError when the disk is full."""
         cells = [f"{values[name]:.7g}" if name in values else "" for name in self.columns[1:]]
-        try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(",".join([str(step), *cells]) + "\n")
-            self.extra(step, values)
-        except OSError as error:
-            raise_disk_error(error, self.path)
+        with _full_disk_named(self.path), open(self.path, "a", encoding="utf-8") as file:
+            file.write(",".join([str(step), *cells]) + "\n")
+        self.extra(step, values)
 
     def extra(self, step: int, values: dict[str, float]) -> None:
         """Numbers for TensorBoard only, such as the speed."""
-        for name, value in values.items() if self._events else ():
-            self._events.add_scalar(name, value, step)
+        with _full_disk_named(self.folder):
+            for name, value in values.items() if self._events else ():
+                self._events.add_scalar(name, value, step)
 
     def sync(self) -> None:
         """Put the rows so far on the disk, before a checkpoint says that they are there."""
-        try:
-            with open(self.path, "rb") as file:
-                os.fsync(file.fileno())
-            if self._events:
+        with _full_disk_named(self.path), open(self.path, "rb") as file:
+            os.fsync(file.fileno())
+        if self._events:
+            with _full_disk_named(self.folder):
                 self._events.flush()
-        except OSError as error:
-            raise_disk_error(error, self.path)
 
     def close(self) -> None:
         """Close the event file."""
         if self._events:
-            self._events.close()
+            with _full_disk_named(self.folder):
+                self._events.close()
+
+
+@contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise_disk_error(error, path)
 
 
 def _rows(path: Path, columns: tuple[str, ...], last: int) -> list[str]:

@@ -34,7 +34,7 @@ def dry_run(benchmark, tmp_path_factory):
     """What a dry run on a CPU writes: the result and its page."""
     out = tmp_path_factory.mktemp("dry")
     asked = ["--device", "cpu", "--preset", "mini", "--batch-size", "4", "--text-tokens", "6"]
-    asked += ["--repeats", "1", "--steps", "3", "--patients", "8", "--workers", "0"]
+    asked += ["--repeats", "1", "--steps", "3", "--patients", "12", "--workers", "0"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCELERATE_USE_CPU", "true")
         assert benchmark.main([*asked, "--out", str(out)]) == 0

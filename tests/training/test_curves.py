@@ -1,5 +1,7 @@
 """curves.csv: rows after the checkpoint go on resume, also a row cut short by a kill."""
 
+from pathlib import Path
+
 import pytest
 
 from dbeta_lib.errors import DBetaError
@@ -51,3 +53,20 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, e.value) for e in events.Scalars("a")] == [(3, 0.5)]
     assert [e.value for e in events.Scalars("records_per_s")] == [12.0]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_named_whatever_is_written(tmp_path):
+    """/dev/full takes no byte, as a full disk does."""
+    curves = Curves(tmp_path, ("a",))
+    events, rows = next((tmp_path / "tensorboard").iterdir()), curves.path.rename(tmp_path / "kept")
+    for path in (curves.path, events):
+        path.unlink(missing_ok=True)
+        path.symlink_to("/dev/full")
+    with pytest.raises(DBetaError, match=r"the disk is full: .*curves.csv was not written"):
+        curves.add(1, {"a": 1.0})
+    rows.replace(curves.path)
+    curves.extra(1, {"a": 1.0})  # written later, by a thread
+    with pytest.raises(DBetaError, match=r"the disk is full: .*tensorboard was not written"):
+        curves.sync()
