@@ -8,6 +8,7 @@ from matplotlib.textpath import text_to_path
 from dbeta_lib.reporting.style import MM_PER_INCH
 
 LINE_HEIGHT = 1.35  # in font sizes
+NEAR = 0.05  # of a line: bearings and kerning at blanks make less of a difference
 
 
 @functools.lru_cache(maxsize=32)
@@ -66,15 +67,18 @@ def wrap(
 
     With `max_lines` the last line ends in an ellipsis when text is left over. Empty text: no line.
     """
-    lines, line = [], ""
+    lines, line, rough = [], "", 0.0
+    gap = width_mm("n n", size, weight) - 2 * width_mm("n", size, weight)
     for word in clean(text).split():
         candidate = f"{line} {word}" if line else word
-        if width_mm(candidate, size, weight) <= available_mm:
-            line = candidate
+        longer = rough + gap * bool(line) + width_mm(word, size, weight)
+        if _fits(candidate, longer, available_mm, size, weight):
+            line, rough = candidate, longer
             continue
         if line:
             lines.append(line)
         *cut, line = _cut(word, available_mm, size, weight)
+        rough = width_mm(line, size, weight)
         lines.extend(cut)
     if line:
         lines.append(line)
@@ -84,8 +88,20 @@ def wrap(
     return lines
 
 
+def _fits(line: str, rough: float, available_mm: float, size: float, weight: str) -> bool:
+    """Whether a line fits; `rough` is the sum of its words, and only where it is near is measured.
+
+    A word's width is remembered, a line's is not worth it: so a report costs its new words.
+    """
+    if abs(rough - available_mm) > NEAR * available_mm:
+        return rough < available_mm
+    return width_mm(line, size, weight) <= available_mm
+
+
 def _cut(word: str, available_mm: float, size: float, weight: str) -> list[str]:
     """A word in pieces that fit, at least one character each."""
+    if width_mm(word, size, weight) <= available_mm:
+        return [word]
     pieces, piece = [], ""
     for character in word:
         if piece and width_mm(piece + character, size, weight) > available_mm:
