@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dbeta_lib.text_parts import TextParts
+
 IGNORED = -100  # label of a position that is not to be predicted
 
 
@@ -31,6 +33,26 @@ class Batch:
     # [] float, what the MLM loss sums over the n words are divided by where this is a part of a
     # batch: the whole batch's words over the number of its parts. None: n.
     mlm_words: Tensor | None = None
+    text_order: Tensor | None = None  # [B] int64, rows from the shortest text to the longest
+    # Tokens of the longest text in each of as many parts of `text_order` (see `TextParts`).
+    text_widths: tuple[int, ...] = ()
+
+    def by_length(self, parts: int) -> "Batch":
+        """A copy whose texts are read in `parts` of like length (see `TextParts`).
+
+        A text is as long as its last token that is attended to or predicted. 1 leaves all together.
+        """
+        if parts == 1:
+            return dataclasses.replace(self, text_order=None, text_widths=())
+        used = self.attention_mask.bool() | (self.mlm_labels != IGNORED)
+        lengths = (used * torch.arange(1, used.shape[1] + 1, device=used.device)).amax(dim=1)
+        ordered, rows = lengths.sort(stable=True)
+        widths = tuple(int(part[-1]) for part in ordered.tensor_split(parts) if len(part))
+        return dataclasses.replace(self, text_order=rows, text_widths=widths)
+
+    def text_parts(self) -> TextParts:
+        """What takes this batch's tensors apart by the length of the texts."""
+        return TextParts(self.text_order, self.text_widths)
 
     def places(self) -> Tensor:
         """`mlm_places`, found in the labels where they are not given (a GPU then is waited for)."""
@@ -55,7 +77,11 @@ class Batch:
         rows = dataclasses.replace(self, mlm_places=None, mlm_words=None)
         found = [rows._each(lambda t, i=i: t[i::parts].contiguous()) for i in range(parts)]
         return [
-            dataclasses.replace(part, mlm_places=part.places(), mlm_words=words / parts)
+            dataclasses.replace(
+                part.by_length(max(1, len(self.text_widths))),
+                mlm_places=part.places(),
+                mlm_words=words / parts,
+            )
             for part in found
         ]
 
@@ -68,12 +94,13 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        return Batch(**{name: change(tensor) for name, tensor in self._tensors().items()})
+        changed = {name: change(tensor) for name, tensor in self._tensors().items()}
+        return dataclasses.replace(self, **changed)
 
     def _tensors(self) -> dict[str, Tensor]:
         """Those that are given, by name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
     def __len__(self) -> int:
         return self.ecg.shape[0]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dbeta_lib.config import ECGConfig, FusionConfig, MEMConfig
-from dbeta_lib.encoders.layers import init_linear
+from dbeta_lib.encoders.layers import init_linear, unrounded
 
 
 class Pooler(nn.Module):
@@ -15,7 +15,8 @@ class Pooler(nn.Module):
 
     pooling "first" takes token 0, "mean" the tokens that `kept` marks. order "dense_tanh" is
     tanh(W x + b), as in the released code and in BERT; "tanh_dense" is W tanh(x) + b, as the paper
-    words its projection heads.
+    words its projection heads. Computed as its weights are, so in single precision under autocast:
+    what ETS compares is not rounded to bf16.
     """
 
     def __init__(self, width: int, pooling: str = "first", order: str = "dense_tanh"):
@@ -25,6 +26,10 @@ class Pooler(nn.Module):
         init_linear(self, width)
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        with unrounded(x):
+            return self._pool(x.to(self.dense.weight.dtype), kept)
+
+    def _pool(self, x: Tensor, kept: Tensor | None) -> Tensor:
         if self.pooling == "first":
             x = x[:, 0]
         elif kept is None:

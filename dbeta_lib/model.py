@@ -18,7 +18,7 @@ from dbeta_lib.checkpoint_files import HubFiles
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data.reports import normalise_report
 from dbeta_lib.encoders.ecg import ECGEncoder
-from dbeta_lib.encoders.layers import init_linear
+from dbeta_lib.encoders.layers import init_linear, unrounded
 from dbeta_lib.encoders.text import TextEncoder, architecture_of, load_tokenizer
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.fusion import Fusion
@@ -29,6 +29,7 @@ from dbeta_lib.losses import (
     etm_loss,
     ets_loss,
     ets_signs,
+    full,
     infonce_loss,
     mem_loss,
     mem_target,
@@ -36,6 +37,7 @@ from dbeta_lib.losses import (
 )
 from dbeta_lib.outputs import Output, Streams
 from dbeta_lib.processes import ALONE, Processes
+from dbeta_lib.text_parts import WHOLE, TextParts
 
 
 class DBeta(HubFiles, nn.Module):
@@ -152,16 +154,33 @@ class DBeta(HubFiles, nn.Module):
         return hidden, projected, self.ecg_pooler(projected), mask, restore
 
     def streams(
-        self, ecg: Tensor, input_ids: Tensor, attention_mask: Tensor, noise, kept: int | None = None
+        self,
+        ecg: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        noise: Tensor | None,
+        kept: int | None = None,
+        parts: TextParts = WHOLE,
     ) -> Streams:
         """One pass through everything but the heads; `ecg` as `present` returns it.
 
         noise `[B, tokens]` masks ECG tokens, all but `kept` (None: by the config); None keeps all.
+        parts: texts of like length that are read and fused without the padding of longer ones; what
+        is returned is of the whole batch, zeros where a text was not read.
         """
-        text_hidden, text_projected, text_pooled = self.text_stream(input_ids, attention_mask)
+        masks, length = parts.texts(attention_mask), input_ids.shape[1]
+        read = [self.text_stream(*text) for text in zip(parts.texts(input_ids), masks)]
         ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise, kept)
-        kept = attention_mask.bool()
-        text_states, ecg_states = self.fusion(text_projected, ecg_projected, kept)
+        fused = [
+            self.fusion(text[1], part, is_token.bool())
+            for text, part, is_token in zip(read, parts.records(ecg_projected), masks)
+        ]
+        text_hidden, text_projected = (
+            parts.together_padded([text[i] for text in read], length) for i in (0, 1)
+        )
+        text_pooled = parts.together([text[2] for text in read])
+        text_states = [parts.together_padded(s, length) for s in zip(*(f[0] for f in fused))]
+        ecg_states = [parts.together(s) for s in zip(*(f[1] for f in fused))]
         return Streams(
             text_hidden,
             text_projected,
@@ -183,8 +202,8 @@ class DBeta(HubFiles, nn.Module):
         Without `batch.ecg_noise` the masking is drawn from torch's generator. processes: those that
         share a batch; ETS then contrasts the ECGs of this one's slice with the texts of all.
         """
-        ecg, noise = self._seen(batch)
-        streams = self.streams(ecg, batch.input_ids, batch.attention_mask, noise)
+        ecg, noise = self.seen(batch)
+        streams = self._batch_streams(ecg, noise, batch)
         places = batch.places()
         masked_words = streams.text_states[-1].flatten(0, 1).index_select(0, places)
         labels = batch.mlm_labels.flatten().index_select(0, places)
@@ -207,7 +226,7 @@ class DBeta(HubFiles, nn.Module):
         features = {"ecg": ecg_features, "text": streams.text_pooled, "fused": streams.fused}
         return Output(losses, features, logits)
 
-    def _seen(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def seen(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The ECG as the stem takes it, and the noise that decides which tokens are masked."""
         ecg, noise = self.present(batch.ecg, batch.lead_mask), batch.ecg_noise
         if noise is None:
@@ -215,18 +234,22 @@ class DBeta(HubFiles, nn.Module):
             noise = torch.rand(len(batch), tokens, device=ecg.device)
         return ecg, noise
 
+    def _batch_streams(self, ecg: Tensor, noise: Tensor, batch: Batch) -> Streams:
+        ids, mask, parts = batch.input_ids, batch.attention_mask, batch.text_parts()
+        return self.streams(ecg, ids, mask, noise, parts=parts)
+
     def samples(self, streams: Streams) -> Tensor:
         """The MEM head's samples `[B, tokens, channels, patch]`, read after layer `mem_layer`."""
         return self.mem_head(streams.ecg_states[self.config.mem.mem_layer], streams.restore)
 
     def mem_alone(self, batch: Batch) -> Tensor:
         """The MEM loss without the others; reads no text where MEM reads the ECG before fusion."""
-        ecg, noise = self._seen(batch)
+        ecg, noise = self.seen(batch)
         if self.config.mem.mem_layer == 0:
             _, projected, _, mask, restore = self.ecg_stream(ecg, noise)
             samples = self.mem_head(self.fusion.ecg_start(projected), restore)
         else:
-            streams = self.streams(ecg, batch.input_ids, batch.attention_mask, noise)
+            streams = self._batch_streams(ecg, noise, batch)
             samples, mask = self.samples(streams), streams.mask
         return mem_loss(samples, self.mem_target(batch.ecg, ecg), mask)
 
@@ -257,8 +280,13 @@ class DBeta(HubFiles, nn.Module):
     def similarity(self, ecg_features: Tensor, text_features: Tensor) -> Tensor:
         """Logits of the ETS loss for all pairs, `[n, D]` x `[m, D]` -> `[n, m]`.
 
-        The dot product; of unit vectors and with a learnt scale and bias where the switches say so.
+        The dot product, in single precision at least; of unit vectors and with a learnt scale and
+        bias where the switches say so.
         """
+        with unrounded(ecg_features):
+            return self._pairs(full(ecg_features), full(text_features))
+
+    def _pairs(self, ecg_features: Tensor, text_features: Tensor) -> Tensor:
         if self.config.objective.ets_unit_vectors:
             ecg_features = nn.functional.normalize(ecg_features, dim=-1)
             text_features = nn.functional.normalize(text_features, dim=-1)

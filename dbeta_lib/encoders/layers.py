@@ -1,8 +1,54 @@
 """Attention and the post-norm transformer layer that both the ECG encoder and the fusion use."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def additive(kept: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask to be added to scores: 0 where `kept`, elsewhere -1e30, whose exponential is 0."""
+    return torch.zeros_like(kept, dtype=dtype).masked_fill(~kept, -1e30)
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+    scale: float | None = None,
+) -> Tensor:
+    """softmax(scale q k^T + mask) v of `[B, heads, tokens, d]`, by torch's fused kernel.
+
+    mask: bool, True = may be attended to, or float, added; it broadcasts to `[B, heads, queries,
+    keys]`. dropout: 0..1, on the probabilities. scale: 1 / sqrt(d) where absent.
+
+    On a CPU the kernel takes no dropout; what torch then does instead takes half as long again as
+    these few products, which draw the same dropout.
+    """
+    if dropout == 0 or q.device.type != "cpu" or q.dtype is torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale)
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    (batch, heads), keys = q.shape[:2], k.shape[2]
+    if mask is None:
+        scores = torch.bmm(q.flatten(0, 1) * scale, k.flatten(0, 1).transpose(1, 2))
+    else:
+        if mask.dtype is torch.bool:
+            mask = additive(mask, q.dtype)
+        mask = mask.expand(batch, heads, -1, keys).flatten(0, 1)
+        scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), alpha=scale)
+    weights = F.dropout(scores.softmax(-1), dropout)
+    return torch.bmm(weights, v.flatten(0, 1)).unflatten(0, (batch, heads))
+
+
+def unrounded(x: Tensor) -> AbstractContextManager:
+    """Autocast switched off where it is on, for what is not to be computed in bf16."""
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
 
 
 class Attention(nn.Module):
@@ -28,7 +74,7 @@ class Attention(nn.Module):
         q, k, v = self._split(self.query(x)), self._split(self.key(context)), self.value(context)
         mask = None if keys_kept is None else keys_kept[:, None, None, :]
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, self._split(v), mask, dropout)
+        mixed = attend(q, k, self._split(v), mask, dropout)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def probabilities(
