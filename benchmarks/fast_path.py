@@ -22,7 +22,6 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -43,11 +42,14 @@ from dbeta_lib.n3s import Negatives, RandomNegatives
 from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.loop import Loop
 from dbeta_lib.training.reference import (
+    ATTENTION,
+    POSITIONS,
+    Kinds,
     PlainBatches,
-    eager_attention,
     padded,
     plain_losses,
     plain_step,
+    plainly,
 )
 from dbeta_lib.training.schedule import optimizer_and_schedule
 from dbeta_lib.training.settings import PretrainConfig
@@ -85,7 +87,7 @@ class Ways:
         kind: type[BatchMaker] = BatchMaker,
         parts: int = PARTS,
         change: Callable[[Batch], Batch] = lambda batch: batch,
-        eager: bool = False,
+        kinds: Kinds | None = None,
         fused: bool = True,
     ) -> Step:
         """The step of `pretrain`, or what is left of it with one thing switched off."""
@@ -95,7 +97,7 @@ class Ways:
             loop.optimizer, loop.schedule = optimizer_and_schedule(loop.parameters, self.settings)
 
         def step() -> None:
-            with eager_attention(model) if eager else nullcontext():
+            with plainly(model, kinds or {}):
                 loop._one_step(change(maker[loop.step].by_length(parts)))
             if loop.step % self.settings.log_every == 0:
                 loop.recorder.means(loop.step)
@@ -112,7 +114,8 @@ class Ways:
         limit = self.config.text.max_text_tokens
         return {
             "fast path": self.fast(),
-            "eager attention": self.fast(eager=True),
+            "eager attention": self.fast(kinds=ATTENTION),
+            "positions of all ECG tokens": self.fast(kinds=POSITIONS),
             "logits at all positions": self.fast(change=everywhere),
             "padded to the longest of the batch": self.fast(parts=1),
             "padded to the limit": self.fast(parts=1, change=lambda batch: padded(batch, limit)),

@@ -2,7 +2,7 @@
 
 Everything that the fast path saves is paid here: records are read, rolled and tokenised one by one
 in Python; texts are padded to the text limit; attention is written out, T5's relative bias too;
-logits are computed at every position; AdamW goes through the weights in a loop. Store, config,
+what is thrown away is computed first; AdamW goes through the weights in a loop. Store, config,
 weights and draws are the same, and so are losses and gradients, to rounding.
 """
 
@@ -21,7 +21,9 @@ from torch.optim import Optimizer
 from transformers.models.t5.modeling_t5 import T5Attention
 
 from dbeta_lib.batch import IGNORED, Batch
+from dbeta_lib.encoders.ecg import PositionalConv, tokens_at
 from dbeta_lib.encoders.layers import Attention
+from dbeta_lib.heads import DecoderBlock
 from dbeta_lib.losses import etm_loss, full, mem_loss
 from dbeta_lib.model import DBeta
 from dbeta_lib.training.batches import BatchMaker
@@ -83,9 +85,9 @@ def padded(batch: Batch, length: int, pad_id: int = 0) -> Batch:
 
 
 def plain_losses(model: DBeta, batch: Batch) -> dict[str, Tensor]:
-    """The losses that `DBeta.forward` names, with eager attention and logits at all positions."""
+    """The losses that `DBeta.forward` names, all parts `plainly` and logits at all positions."""
     ecg, noise = model.seen(batch)
-    with eager_attention(model):
+    with plainly(model):
         streams = model.streams(ecg, batch.input_ids, batch.attention_mask, noise)
         ecg_features = streams.ecg_pooled
         if model.config.objective.ets_view == "full":
@@ -112,14 +114,14 @@ def plain_step(model: DBeta, batch: Batch, optimizer: Optimizer) -> dict[str, fl
 
 
 @contextmanager
-def eager_attention(model: nn.Module) -> Iterator[None]:
-    """Every attention of a D-BETA as its formula reads: scores, softmax, dropout, sum.
+def plainly(model: nn.Module, kinds: "Kinds | None" = None) -> Iterator[None]:
+    """Parts of a D-BETA as their formulas read; `kinds`: all of `PLAIN`, or `ATTENTION` alone.
 
     Text encoders of other kinds than T5 keep transformers' own.
     """
     changed = []
     for part in model.modules():
-        if written := _WRITTEN_OUT.get(type(part)):
+        if written := (PLAIN if kinds is None else kinds).get(type(part)):
             part.forward = partial(written, part)
             changed.append(part)
     try:
@@ -151,13 +153,14 @@ def _own(part: Attention, x: Tensor, context: Tensor | None = None, keys_kept=No
     )
 
 
-def _of_decoder(part: nn.MultiheadAttention, x: Tensor, *_: Tensor, **__: Any):
-    q, k, v = (
-        _heads(t, part.num_heads)
-        for t in F.linear(x, part.in_proj_weight, part.in_proj_bias).chunk(3, -1)
-    )
+def _decoder_block(part: DecoderBlock, x: Tensor) -> Tensor:
+    own, normed = part.attention, part.norm_1(x)
+    read = F.linear(normed, own.in_proj_weight, own.in_proj_bias).chunk(3, -1)
+    q, k, v = (_heads(t, own.num_heads) for t in read)
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    return part.out_proj(_weigh(part, scores, v, None, part.dropout)), None
+    x = x + own.out_proj(_weigh(part, scores, v, None, 0.0))
+    hidden = part.ffn_in(part.norm_2(x))
+    return x + part.ffn_out(hidden * torch.sigmoid(1.702 * hidden))
 
 
 def _of_t5(part: T5Attention, x: Tensor, mask=None, position_bias=None, **_: Any):
@@ -188,6 +191,17 @@ def relative_buckets(tokens: int, buckets: int, farthest: int) -> Tensor:
     return torch.where(distance < single, distance, grown) + half * (ahead > 0)
 
 
-_WRITTEN_OUT: dict[type, Callable] = {
-    Attention: _own, nn.MultiheadAttention: _of_decoder, T5Attention: _of_t5,
-}  # fmt: skip
+def _positions(part: PositionalConv, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    out = F.gelu(part.conv(x.transpose(1, 2))[..., : x.shape[1]]).transpose(1, 2)
+    return out if keep is None else tokens_at(out, keep)
+
+
+def _gelu(part: nn.GELU, x: Tensor) -> Tensor:
+    """T5's, by a tanh."""
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+Kinds = dict[type, Callable]
+ATTENTION: Kinds = {Attention: _own, DecoderBlock: _decoder_block, T5Attention: _of_t5}
+POSITIONS: Kinds = {PositionalConv: _positions}
+PLAIN: Kinds = {**ATTENTION, **POSITIONS, nn.GELU: _gelu}

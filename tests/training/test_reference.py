@@ -13,10 +13,10 @@ from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.recorder import Objective
 from dbeta_lib.training.reference import (
     PlainBatches,
-    eager_attention,
     padded,
     plain_losses,
     plain_step,
+    plainly,
     relative_buckets,
 )
 from dbeta_lib.training.schedule import optimizer_and_schedule
@@ -157,7 +157,7 @@ def test_written_out_attention_draws_the_same_dropout_and_leaves_nothing(make, s
         found += [loss.item() for loss in losses().values()]
     # The decoder has no dropout, so the order of what is drawn is the same in both.
     assert fast == pytest.approx(plain, rel=1e-5)
-    with eager_attention(model):
+    with plainly(model):
         assert any("forward" in vars(part) for part in model.modules())
     assert not any("forward" in vars(part) for part in model.modules())
 
