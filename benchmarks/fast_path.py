@@ -22,18 +22,23 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from full_size_step import about, full_page, measure_full
 
+from dbeta_lib import heads
 from dbeta_lib.batch import Batch
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data.store import SignalStore
+from dbeta_lib.encoders import layers, packed_t5
+from dbeta_lib.encoders.layers import attend
 from dbeta_lib.evaluation.features import extract
 from dbeta_lib.evaluation.results import versions
 from dbeta_lib.files import write_json
@@ -42,10 +47,10 @@ from dbeta_lib.n3s import Negatives, RandomNegatives
 from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.loop import Loop
 from dbeta_lib.training.reference import (
-    ATTENTION,
     POSITIONS,
     Kinds,
     PlainBatches,
+    eager_attend,
     padded,
     plain_losses,
     plain_step,
@@ -55,7 +60,6 @@ from dbeta_lib.training.schedule import optimizer_and_schedule
 from dbeta_lib.training.settings import PretrainConfig
 from dbeta_lib.training.start import build_model
 
-PARTS = 4  # in which the fast path reads the texts of a batch
 WANTED, WANTED_PIPELINE = 2, 10
 Step = Callable[[], Any]
 
@@ -76,18 +80,19 @@ class Ways:
     def model(self) -> DBeta:
         return build_model(self.config, self.store, 0, self.tokenizer).train()
 
-    def maker(self, kind: type[BatchMaker], parts: int = 1) -> BatchMaker:
+    def maker(self, kind: type[BatchMaker], pack: bool = False) -> BatchMaker:
         return kind(
             self.store, self.store.rows("train"), self.tokenizer, self.config, self.negatives,
-            batch_size=self.settings.batch_size, seed=0, text_parts=parts,
+            batch_size=self.settings.batch_size, seed=0, pack_texts=pack,
         )  # fmt: skip
 
     def fast(
         self,
         kind: type[BatchMaker] = BatchMaker,
-        parts: int = PARTS,
+        pack: bool = True,
         change: Callable[[Batch], Batch] = lambda batch: batch,
         kinds: Kinds | None = None,
+        attend: Callable = attend,
         fused: bool = True,
     ) -> Step:
         """The step of `pretrain`, or what is left of it with one thing switched off."""
@@ -97,8 +102,8 @@ class Ways:
             loop.optimizer, loop.schedule = optimizer_and_schedule(loop.parameters, self.settings)
 
         def step() -> None:
-            with plainly(model, kinds or {}):
-                loop._one_step(change(maker[loop.step].by_length(parts)))
+            with plainly(model, kinds or {}), attending(attend):
+                loop._one_step(change(maker[loop.step].packed(pack)))
             if loop.step % self.settings.log_every == 0:
                 loop.recorder.means(loop.step)
 
@@ -114,11 +119,11 @@ class Ways:
         limit = self.config.text.max_text_tokens
         return {
             "fast path": self.fast(),
-            "eager attention": self.fast(kinds=ATTENTION),
+            "eager attention": self.fast(attend=eager_attend),
             "positions of all ECG tokens": self.fast(kinds=POSITIONS),
             "logits at all positions": self.fast(change=everywhere),
-            "padded to the longest of the batch": self.fast(parts=1),
-            "padded to the limit": self.fast(parts=1, change=lambda batch: padded(batch, limit)),
+            "padded to the longest of the batch": self.fast(pack=False),
+            "padded to the limit": self.fast(pack=False, change=lambda batch: padded(batch, limit)),
             "a Python loop over records": self.fast(kind=PlainBatches),
             "AdamW in a loop": self.fast(fused=False),
             "reference": self.reference(),
@@ -126,10 +131,19 @@ class Ways:
 
     def difference(self) -> float:
         """Largest relative difference of a loss between both paths, without dropout."""
-        model, maker = self.model().eval(), self.maker(BatchMaker, PARTS)
+        model, maker = self.model().eval(), self.maker(BatchMaker, True)
         with torch.no_grad():
             fast, plain = model(maker[0]).losses, plain_losses(model, self.maker(PlainBatches)[0])
         return max(abs(fast[name] / loss - 1).item() for name, loss in plain.items())
+
+
+@contextmanager
+def attending(attend: Callable) -> Iterator[None]:
+    """Every attention of the fast path goes through `attend`."""
+    with ExitStack() as stack:
+        for module in (layers, packed_t5, heads):
+            stack.enter_context(mock.patch.object(module, "attend", attend))
+        yield
 
 
 def batches_of(maker: BatchMaker) -> Iterator[Batch]:
@@ -153,10 +167,10 @@ def measure(store: SignalStore, steps: int, rounds: int, batch_size: int = 32) -
     """Records per second, by the clock and by the processor, of each way in each round."""
     ways = Ways(store, DBetaConfig.preset("mini", negatives="random"), batch_size)
     trained = ways.all()
-    fast, plain = (batches_of(ways.maker(kind, 1)) for kind in (BatchMaker, PlainBatches))
+    fast, plain = (batches_of(ways.maker(kind)) for kind in (BatchMaker, PlainBatches))
     rows, encoder = np.arange(min(len(store), 8 * batch_size)), ways.model()
     others = {
-        "batches": (lambda: next(fast).by_length(PARTS), 4 * steps, batch_size),
+        "batches": (lambda: next(fast).packed(), 4 * steps, batch_size),
         "batches, a Python loop over records": (lambda: next(plain), steps, batch_size),
         "features": (lambda: extract(encoder, store, rows, progress=False), 1, len(rows)),
     }
@@ -170,7 +184,7 @@ def measure(store: SignalStore, steps: int, rounds: int, batch_size: int = 32) -
                 found[name][kind].append(times * records / seconds)
     return {
         "batch_size": batch_size, "steps": steps, "rounds": rounds, "switches": "paper",
-        "text_parts": PARTS, "largest_loss_difference": ways.difference(), "records_per_s": found,
+        "largest_loss_difference": ways.difference(), "records_per_s": found,
     }  # fmt: skip
 
 
@@ -211,8 +225,8 @@ fast as they are trained on ({fed_cpu:.0f} by the processor; {WANTED_PIPELINE} w
 |---|---:|---:|---:|---:|
 {trained}
 Between first and last row the fast path with one thing switched off, named by what stands in its
-place. The fast path reads texts in {found["text_parts"]} parts of like length. Without dropout the
-losses of both paths differ by {found["largest_loss_difference"]:.1e} of their size at most.
+place. The fast path reads texts without their padding (`pack_texts`). Without dropout the losses of
+both paths differ by {found["largest_loss_difference"]:.1e} of their size at most.
 
 | without training | records/s | records per processor second |
 |---|---:|---:|

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dbeta_lib.text_parts import TextParts
+from dbeta_lib.packing import Packing
 
 IGNORED = -100  # label of a position that is not to be predicted
 
@@ -33,26 +33,21 @@ class Batch:
     # [] float, what the MLM loss sums over the n words are divided by where this is a part of a
     # batch: the whole batch's words over the number of its parts. None: n.
     mlm_words: Tensor | None = None
-    text_order: Tensor | None = None  # [B] int64, rows from the shortest text to the longest
-    # Tokens of the longest text in each of as many parts of `text_order` (see `TextParts`).
-    text_widths: tuple[int, ...] = ()
+    # [N] int64, places of the tokens in the flattened texts, where these are read without padding.
+    text_places: Tensor | None = None
 
-    def by_length(self, parts: int) -> "Batch":
-        """A copy whose texts are read in `parts` of like length (see `TextParts`).
-
-        A text is as long as its last token that is attended to or predicted. 1 leaves all together.
-        """
-        if parts == 1:
-            return dataclasses.replace(self, text_order=None, text_widths=())
+    def packed(self, pack: bool = True) -> "Batch":
+        """A copy whose texts are read without padding (see `Packing`), or with it."""
+        if not pack:
+            return dataclasses.replace(self, text_places=None)
         used = self.attention_mask.bool() | (self.mlm_labels != IGNORED)
-        lengths = (used * torch.arange(1, used.shape[1] + 1, device=used.device)).amax(dim=1)
-        ordered, rows = lengths.sort(stable=True)
-        widths = tuple(int(part[-1]) for part in ordered.tensor_split(parts) if len(part))
-        return dataclasses.replace(self, text_order=rows, text_widths=widths)
+        return dataclasses.replace(self, text_places=used.flatten().nonzero().squeeze(1))
 
-    def text_parts(self) -> TextParts:
-        """What takes this batch's tensors apart by the length of the texts."""
-        return TextParts(self.text_order, self.text_widths)
+    def packing(self) -> Packing | None:
+        """How the texts are packed; None where they are read with padding."""
+        if self.text_places is None:
+            return None
+        return Packing(self.text_places, *self.input_ids.shape)
 
     def places(self) -> Tensor:
         """`mlm_places`, found in the labels where they are not given (a GPU then is waited for)."""
@@ -74,11 +69,11 @@ class Batch:
         words = self.mlm_words
         if words is None:
             words = torch.tensor(float(len(self.places())))
-        rows = dataclasses.replace(self, mlm_places=None, mlm_words=None)
+        rows = dataclasses.replace(self, mlm_places=None, mlm_words=None, text_places=None)
         found = [rows._each(lambda t, i=i: t[i::parts].contiguous()) for i in range(parts)]
         return [
             dataclasses.replace(
-                part.by_length(max(1, len(self.text_widths))),
+                part.packed(self.text_places is not None),
                 mlm_places=part.places(),
                 mlm_words=words / parts,
             )

@@ -46,7 +46,9 @@ def mem_target(ecg: Tensor, tokens: int, patch: int, scaling: str = "lead") -> T
 
 
 def _standardise(x: Tensor) -> Tensor:
-    return (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + 1e-6).sqrt()
+    centred = x - x.mean(-1, keepdim=True)
+    variance = centred.square().sum(-1, keepdim=True) / (x.shape[-1] - 1)
+    return centred / (variance + 1e-6).sqrt()
 
 
 def mem_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:

@@ -36,8 +36,8 @@ from dbeta_lib.losses import (
     mlm_loss,
 )
 from dbeta_lib.outputs import Output, Streams
+from dbeta_lib.packing import Packing, unpacked
 from dbeta_lib.processes import ALONE, Processes
-from dbeta_lib.text_parts import WHOLE, TextParts
 
 
 class DBeta(HubFiles, nn.Module):
@@ -141,11 +141,16 @@ class DBeta(HubFiles, nn.Module):
             ecg = ecg * lead_mask.to(ecg.dtype).unsqueeze(-1)
         return ecg if self._order is None else ecg[:, self._order]
 
-    def text_stream(self, input_ids: Tensor, attention_mask: Tensor):
-        """Hidden `[B, L, text width]`, projected `[B, L, H]`, pooled `[B, H]`."""
-        hidden = self.text_encoder(input_ids, attention_mask)
+    def text_stream(
+        self, input_ids: Tensor, attention_mask: Tensor, packing: Packing | None = None
+    ):
+        """Hidden `[B, L, text width]`, projected `[B, L, H]`, pooled `[B, H]`.
+
+        With a packing the first two are of the tokens alone, `[N, ...]`.
+        """
+        hidden = self.text_encoder(input_ids, attention_mask, packing)
         projected = self.text_projection(hidden)
-        return hidden, projected, self.text_pooler(projected, attention_mask)
+        return hidden, projected, self.text_pooler(unpacked(projected, packing), attention_mask)
 
     def ecg_stream(self, ecg: Tensor, noise: Tensor | None, kept: int | None = None):
         """Hidden `[B, n, E]`, projected `[B, n, H]`, pooled `[B, H]`, mask and restore."""
@@ -160,27 +165,21 @@ class DBeta(HubFiles, nn.Module):
         attention_mask: Tensor,
         noise: Tensor | None,
         kept: int | None = None,
-        parts: TextParts = WHOLE,
+        packing: Packing | None = None,
     ) -> Streams:
         """One pass through everything but the heads; `ecg` as `present` returns it.
 
         noise `[B, tokens]` masks ECG tokens, all but `kept` (None: by the config); None keeps all.
-        parts: texts of like length that are read and fused without the padding of longer ones; what
-        is returned is of the whole batch, zeros where a text was not read.
+        packing: texts are read and fused without their padding; what is returned has it again.
         """
-        masks, length = parts.texts(attention_mask), input_ids.shape[1]
-        read = [self.text_stream(*text) for text in zip(parts.texts(input_ids), masks)]
-        ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise, kept)
-        fused = [
-            self.fusion(text[1], part, is_token.bool())
-            for text, part, is_token in zip(read, parts.records(ecg_projected), masks)
-        ]
-        text_hidden, text_projected = (
-            parts.together_padded([text[i] for text in read], length) for i in (0, 1)
+        text_hidden, text_projected, text_pooled = self.text_stream(
+            input_ids, attention_mask, packing
         )
-        text_pooled = parts.together([text[2] for text in read])
-        text_states = [parts.together_padded(s, length) for s in zip(*(f[0] for f in fused))]
-        ecg_states = [parts.together(s) for s in zip(*(f[1] for f in fused))]
+        ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise, kept)
+        is_token = attention_mask.bool()
+        text_states, ecg_states = self.fusion(text_projected, ecg_projected, is_token, packing)
+        text_states = [unpacked(state, packing) for state in text_states]
+        text_hidden, text_projected = (unpacked(x, packing) for x in (text_hidden, text_projected))
         return Streams(
             text_hidden,
             text_projected,
@@ -235,8 +234,8 @@ class DBeta(HubFiles, nn.Module):
         return ecg, noise
 
     def _batch_streams(self, ecg: Tensor, noise: Tensor, batch: Batch) -> Streams:
-        ids, mask, parts = batch.input_ids, batch.attention_mask, batch.text_parts()
-        return self.streams(ecg, ids, mask, noise, parts=parts)
+        ids, mask, packing = batch.input_ids, batch.attention_mask, batch.packing()
+        return self.streams(ecg, ids, mask, noise, packing=packing)
 
     def samples(self, streams: Streams) -> Tensor:
         """The MEM head's samples `[B, tokens, channels, patch]`, read after layer `mem_layer`."""

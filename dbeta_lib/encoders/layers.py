@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dbeta_lib.packing import Packing, unpacked
+
 
 def additive(kept: Tensor, dtype: torch.dtype) -> Tensor:
     """A mask to be added to scores: 0 where `kept`, elsewhere -1e30, whose exponential is 0."""
@@ -67,15 +69,26 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, x: Tensor, context: Tensor | None = None, keys_kept: Tensor | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        keys_kept: Tensor | None = None,
+        packing: Packing | None = None,
+        context_packing: Packing | None = None,
     ) -> Tensor:
-        """x `[B, queries, width]`, context `[B, keys, width]` -> `[B, queries, width]`."""
-        context = x if context is None else context
-        q, k, v = self._split(self.query(x)), self._split(self.key(context)), self.value(context)
+        """x `[B, queries, width]`, context `[B, keys, width]` -> `[B, queries, width]`.
+
+        With a packing x, and what is returned, or the context are the tokens `[N, width]` alone.
+        """
+        if context is None:
+            context, context_packing = x, packing
+        q = self._split(unpacked(self.query(x), packing))
+        k = self._split(unpacked(self.key(context), context_packing))
+        v = self._split(unpacked(self.value(context), context_packing))
         mask = None if keys_kept is None else keys_kept[:, None, None, :]
-        dropout = self.dropout if self.training else 0.0
-        mixed = attend(q, k, self._split(v), mask, dropout)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        mixed = attend(q, k, v, mask, self.dropout if self.training else 0.0)
+        mixed = mixed.transpose(1, 2).flatten(2)
+        return self.out(mixed if packing is None else packing.pack(mixed))
 
     def probabilities(
         self, x: Tensor, context: Tensor | None = None, keys_kept: Tensor | None = None

@@ -34,8 +34,10 @@ from transformers.activations import NewGELUActivation
 from dbeta_lib.config import TextConfig
 from dbeta_lib.encoders.frozen import StateMemory
 from dbeta_lib.encoders.layers import additive
+from dbeta_lib.encoders.packed_t5 import read_packed
 from dbeta_lib.encoders.pretrained import pretrained
 from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.packing import Packing
 
 SENTINEL = "<extra_id_0>"  # stands for a masked word where the vocabulary has no mask token
 T5_FAMILY = ("t5", "mt5", "umt5")
@@ -115,7 +117,17 @@ class TextEncoder(nn.Module):
             self.memory.clear()
         super()._load_from_state_dict(*args, **kwargs)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """Ids and mask `[B, L]` -> `[B, L, width]`; with a packing the tokens' `[N, width]`."""
+        if packing is not None:
+            if self.is_t5 and not self.frozen:
+                return read_packed(self.model, input_ids, attention_mask, packing)
+            return packing.pack(self(input_ids, attention_mask))
         is_given = self.use_mask and attention_mask is not None
         mask = attention_mask if is_given else torch.ones_like(input_ids)
         if not self.frozen:

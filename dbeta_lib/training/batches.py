@@ -36,8 +36,8 @@ class BatchMaker(Dataset):
     those without a report are left out (`left_out` counts them). negatives: what wrong texts are
     drawn from. batch_size: records over all processes; this process makes its slice, `rank` of
     `world`. purpose: another word gives other draws from the same seed. plain_steps: so many steps
-    at the start show records as they are, neither rolled nor with leads dropped. text_parts: parts
-    of like length that the texts are read in (see `Batch.by_length`).
+    at the start show records as they are, neither rolled nor with leads dropped. pack_texts: texts
+    are read without their padding (see `Packing`).
     Raises UsageError when the store does not fit the config or holds too few records.
     """
 
@@ -55,7 +55,7 @@ class BatchMaker(Dataset):
         world: int = 1,
         purpose: str = "train",
         plain_steps: int = 0,
-        text_parts: int = 1,
+        pack_texts: bool = False,
         progress: bool = False,
     ):
         check_store(store, config)
@@ -64,10 +64,10 @@ class BatchMaker(Dataset):
         self.rows = rows[reports[rows] >= 0]
         self.left_out = len(rows) - len(self.rows)
         _check_sizes(batch_size, world, len(self.rows), store.path)
-        _check_parts(text_parts, config)
+        _check_packing(pack_texts, config)
         self.store, self.config, self.negatives = store, config, negatives
         self.batch_size, self.seed, self.purpose = batch_size, seed, purpose
-        self.plain_steps, self.text_parts = plain_steps, text_parts
+        self.plain_steps, self.pack_texts = plain_steps, pack_texts
         self.world = world
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.report_ids = reports[self.rows].astype(np.int64)
@@ -104,7 +104,7 @@ class BatchMaker(Dataset):
         words = None
         if self.world > 1:
             words = torch.tensor(float((labels != IGNORED).sum() / self.world))
-        batch = batch.by_length(self.text_parts)
+        batch = batch.packed(self.pack_texts)
         return dataclasses.replace(batch, mlm_places=batch.places(), mlm_words=words)
 
     __call__ = __getitem__
@@ -236,9 +236,9 @@ def _check_sizes(batch_size: int, world: int, records: int, path: Any) -> None:
         )
 
 
-def _check_parts(text_parts: int, config: DBetaConfig) -> None:
-    if text_parts > 1 and not config.text.text_attention_mask:
+def _check_packing(pack_texts: bool, config: DBetaConfig) -> None:
+    if pack_texts and not config.text.text_attention_mask:
         raise UsageError(
-            f"text_parts={text_parts}: these switches attend to padding, so what a text gives "
-            "depends on the longest of its batch; set text_parts=1"
+            "pack_texts: these switches attend to padding, so a text cannot be read without it; "
+            "leave pack_texts out"
         )

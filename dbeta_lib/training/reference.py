@@ -72,10 +72,10 @@ class PlainBatches(BatchMaker):
 
 
 def padded(batch: Batch, length: int, pad_id: int = 0) -> Batch:
-    """The batch with its texts padded on the right to `length` tokens and read together."""
+    """The batch with its texts padded on the right to `length` tokens and read with it."""
     missing = (0, length - batch.input_ids.shape[1])
     longer = dataclasses.replace(
-        batch.by_length(1),
+        batch.packed(False),
         input_ids=F.pad(batch.input_ids, missing, value=pad_id),
         attention_mask=F.pad(batch.attention_mask, missing),
         mlm_labels=F.pad(batch.mlm_labels, missing, value=IGNORED),
@@ -115,7 +115,7 @@ def plain_step(model: DBeta, batch: Batch, optimizer: Optimizer) -> dict[str, fl
 
 @contextmanager
 def plainly(model: nn.Module, kinds: "Kinds | None" = None) -> Iterator[None]:
-    """Parts of a D-BETA as their formulas read; `kinds`: all of `PLAIN`, or `ATTENTION` alone.
+    """Parts of a D-BETA as their formulas read; `kinds`: all of `PLAIN`, or `POSITIONS` alone.
 
     Text encoders of other kinds than T5 keep transformers' own.
     """
@@ -131,50 +131,50 @@ def plainly(model: nn.Module, kinds: "Kinds | None" = None) -> Iterator[None]:
             del part.forward
 
 
-def _weigh(part: nn.Module, scores: Tensor, v: Tensor, kept: Tensor | None, dropout: float):
-    """softmax(scores) v, `[B, heads, queries, d]` -> `[B, queries, heads * d]`."""
-    if kept is not None:
-        scores = scores.masked_fill(~kept, -math.inf)
-    weights = F.dropout(scores.softmax(-1), dropout, part.training)
-    return (weights @ v).transpose(1, 2).flatten(2)
+def eager_attend(q: Tensor, k: Tensor, v: Tensor, mask=None, dropout=0.0, scale=None) -> Tensor:
+    """What `encoders.layers.attend` computes, as the formula reads."""
+    scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is not None and mask.dtype is torch.bool:
+        scores = scores.masked_fill(~mask, -math.inf)
+    elif mask is not None:
+        scores = scores + mask
+    return F.dropout(scores.softmax(-1), dropout) @ v
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+def _of_heads(q: Tensor, k: Tensor, v: Tensor, heads: int, *given: Any) -> Tensor:
+    """`[B, tokens, width]` taken apart by heads, attended, and put together."""
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    return eager_attend(q, k, v, *given).transpose(1, 2).flatten(2)
 
 
-def _own(part: Attention, x: Tensor, context: Tensor | None = None, keys_kept=None) -> Tensor:
+def _own(part: Attention, x: Tensor, context: Tensor | None = None, keys_kept=None, *_, **__):
     context = x if context is None else context
-    q, k = _heads(part.query(x), part.heads), _heads(part.key(context), part.heads)
-    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    kept = None if keys_kept is None else keys_kept[:, None, None]
-    return part.out(
-        _weigh(part, scores, _heads(part.value(context), part.heads), kept, part.dropout)
-    )
+    mask = None if keys_kept is None else keys_kept[:, None, None]
+    dropout = part.dropout if part.training else 0.0
+    q, k, v = part.query(x), part.key(context), part.value(context)
+    return part.out(_of_heads(q, k, v, part.heads, mask, dropout))
 
 
 def _decoder_block(part: DecoderBlock, x: Tensor) -> Tensor:
-    own, normed = part.attention, part.norm_1(x)
-    read = F.linear(normed, own.in_proj_weight, own.in_proj_bias).chunk(3, -1)
-    q, k, v = (_heads(t, own.num_heads) for t in read)
-    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    x = x + own.out_proj(_weigh(part, scores, v, None, 0.0))
+    own = part.attention
+    read = F.linear(part.norm_1(x), own.in_proj_weight, own.in_proj_bias)
+    x = x + own.out_proj(_of_heads(*read.chunk(3, -1), own.num_heads))
     hidden = part.ffn_in(part.norm_2(x))
     return x + part.ffn_out(hidden * torch.sigmoid(1.702 * hidden))
 
 
 def _of_t5(part: T5Attention, x: Tensor, mask=None, position_bias=None, **_: Any):
     """T5 adds a learnt number for each head and distance, and does not divide by sqrt(d)."""
-    q, k, v = (_heads(linear(x), part.n_heads) for linear in (part.q, part.k, part.v))
     if position_bias is None:
         buckets = relative_buckets(
             x.shape[1], part.relative_attention_num_buckets, part.relative_attention_max_distance
         )
         rows = part.relative_attention_bias(buckets.to(x.device))
         position_bias = rows.permute(2, 0, 1).unsqueeze(0)
-    scores = q @ k.transpose(-1, -2) + position_bias
-    scores = scores if mask is None else scores + mask
-    return part.o(_weigh(part, scores, v, None, part.dropout)), position_bias, None
+    dropout = part.dropout if part.training else 0.0
+    added = position_bias if mask is None else position_bias + mask
+    mixed = _of_heads(part.q(x), part.k(x), part.v(x), part.n_heads, added, dropout, 1.0)
+    return part.o(mixed), position_bias, None
 
 
 def relative_buckets(tokens: int, buckets: int, farthest: int) -> Tensor:
@@ -202,6 +202,7 @@ def _gelu(part: nn.GELU, x: Tensor) -> Tensor:
 
 
 Kinds = dict[type, Callable]
-ATTENTION: Kinds = {Attention: _own, DecoderBlock: _decoder_block, T5Attention: _of_t5}
 POSITIONS: Kinds = {PositionalConv: _positions}
-PLAIN: Kinds = {**ATTENTION, **POSITIONS, nn.GELU: _gelu}
+PLAIN: Kinds = {
+    Attention: _own, DecoderBlock: _decoder_block, T5Attention: _of_t5, nn.GELU: _gelu, **POSITIONS
+}  # fmt: skip

@@ -12,7 +12,7 @@ from dbeta_lib.files import read_json, write_json
 OPTIMIZERS = ("adam", "adamw")
 PRECISIONS = ("auto", "fp32", "bf16")
 _POSITIVE = ("steps", "batch_size", "accumulate", "log_every", "keep", "lr", "text_lr_scale",
-             "text_parts", "explode", "eval_records")  # fmt: skip
+             "explode", "eval_records")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class PretrainConfig:
     precision: str = "auto"  # "auto": bf16 on a GPU that has it, else fp32 | "fp32" | "bf16"
     compile: bool = False  # layers by torch.compile: minutes at the start, faster steps on a GPU
     explode: float = 20.0  # stop when the total loss exceeds this many times the first step's
-    # Parts of like length that the texts of a batch are read in, none with the padding of longer
-    # ones: the same losses, dropout drawn otherwise. 4 suit reports, most of which are short.
-    text_parts: int = 1
+    # Texts are read without their padding: less work where most are short, the same losses, dropout
+    # drawn otherwise. `compile` then leaves the text encoder as it is.
+    pack_texts: bool = False
     # Layers run twice, their activations are not kept: less memory, more time, the same weights.
     checkpoint_activations: bool = field(default=False, metadata={"free": True})
     workers: int = field(default=0, metadata={"free": True})  # processes that make batches

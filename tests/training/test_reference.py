@@ -9,7 +9,9 @@ from transformers import T5Config
 from transformers.models.t5.modeling_t5 import T5Attention
 
 from dbeta_lib.errors import UsageError
+from dbeta_lib.packing import Packing
 from dbeta_lib.training.batches import BatchMaker
+from dbeta_lib.training.layers import recomputed
 from dbeta_lib.training.recorder import Objective
 from dbeta_lib.training.reference import (
     PlainBatches,
@@ -26,7 +28,7 @@ from dbeta_lib.training.start import build_model
 WITHOUT_DROPOUT = {"input_dropout": 0.0, "ecg_dropout": 0.0, "attention_dropout": 0.0,
                    "fusion_dropout": 0.0}  # fmt: skip
 CHANGING = {"time_shift": 0.5, "muscle_noise": 0.05}
-PARTS = pytest.mark.parametrize("parts", [1, 3])
+PACKED = pytest.mark.parametrize("pack", [False, True])
 GIVING_ALL = {  # what the losses read that the defaults do not
     "recommended": {"switches": "recommended", "fusion_layers": 2, "mem_layer": 1},
     "paper": {"switches": "paper", "ets_view": "full"},
@@ -80,10 +82,10 @@ def test_the_plain_batch_is_the_fast_one_padded_to_the_limit(make, config):
 
 
 @EVERY
-@PARTS
-def test_losses_and_gradients_are_equal_in_single_precision(make, without_dropout, switches, parts):
+@PACKED
+def test_losses_and_gradients_are_equal_in_single_precision(make, without_dropout, switches, pack):
     model = without_dropout(**GIVING_ALL[switches])
-    maker = make(BatchMaker, model.config, text_parts=parts)
+    maker = make(BatchMaker, model.config, pack_texts=pack)
     batch, limit = maker[0], model.config.text.max_text_tokens
     fast = model(batch).losses
     plain = plain_losses(model, padded(batch, limit, maker.tokens.pad_id))
@@ -97,14 +99,14 @@ def test_losses_and_gradients_are_equal_in_single_precision(make, without_dropou
         assert (gradient - found[name]).abs().max() < 1e-5 * max(1.0, float(size)), name
 
 
-@PARTS
-def test_in_bf16_both_are_as_far_from_single_precision(make, without_dropout, parts):
+@PACKED
+def test_in_bf16_both_are_as_far_from_single_precision(make, without_dropout, pack):
     """bf16 keeps 8 bits: within 1 % of each loss, and gradients that point the same way."""
     model = without_dropout()
-    batch = make(BatchMaker, model.config, text_parts=parts)[0]
-    exact = plain_losses(model, batch.by_length(1))
+    batch = make(BatchMaker, model.config, pack_texts=pack)[0]
+    exact = plain_losses(model, batch.packed(False))
     whole = flat(gradients(exact, model))
-    for forward in (lambda: model(batch).losses, lambda: plain_losses(model, batch.by_length(1))):
+    for forward in (lambda: model(batch).losses, lambda: plain_losses(model, batch.packed(False))):
         with torch.autocast("cpu", torch.bfloat16):
             losses = forward()
         assert all(loss.dtype == torch.float32 for loss in losses.values())
@@ -118,24 +120,36 @@ def flat(found):
     return torch.cat([gradient.flatten() for gradient in found.values()])
 
 
-def test_parts_change_nothing_but_the_padding(make, without_dropout):
+def test_packing_changes_nothing_but_the_work(make, without_dropout):
     model = without_dropout(fusion_layers=2)
-    batch = make(BatchMaker, model.config, text_parts=3)[2]
-    assert len(batch.text_widths) == 3 and batch.text_widths[0] < batch.text_widths[-1]
-    lengths = batch.attention_mask.sum(1)[batch.text_order].tolist()
-    assert lengths == sorted(lengths) and batch.text_widths[-1] == max(lengths)
-    parts, whole = model(batch), model(batch.by_length(1))
+    batch = make(BatchMaker, model.config, pack_texts=True)[2]
+    assert len(batch.text_places) == batch.attention_mask.sum() < batch.attention_mask.numel()
+    packed, whole = model(batch), model(batch.packed(False))
     for kind in ("features", "logits"):
         for name, tensor in getattr(whole, kind).items():
-            assert torch.allclose(tensor, getattr(parts, kind)[name], atol=1e-5), name
+            assert torch.allclose(tensor, getattr(packed, kind)[name], atol=1e-5), name
     half = batch.split(2)[1]
-    assert torch.equal(half.text_order.sort().values, torch.arange(4))
+    assert len(half.text_places) == half.attention_mask.sum()
     assert model(half).losses["total"].isfinite()
+    with recomputed(model):
+        again = gradients(model(batch).losses, model)
+    for name, gradient in gradients(model(batch).losses, model).items():
+        assert torch.equal(gradient, again[name]), name
 
 
-def test_parts_are_refused_where_padding_is_attended_to(make, config):
-    with pytest.raises(UsageError, match="text_parts=2: these switches attend to padding"):
-        make(BatchMaker, config(text_attention_mask=False), text_parts=2)
+def test_packing_and_back_leaves_zeros_where_no_token_is():
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1]]).bool()
+    packing = Packing(mask.flatten().nonzero().squeeze(1), 3, 3)
+    whole = torch.randn(3, 3, 2, dtype=torch.float64, requires_grad=True)
+    tokens = packing.pack(whole)
+    assert torch.equal(tokens, whole[mask])
+    assert torch.equal(packing.unpack(tokens), whole * mask[..., None])
+    assert torch.autograd.gradcheck(lambda x: packing.unpack(packing.pack(x).sin()), whole)
+
+
+def test_packing_is_refused_where_padding_is_attended_to(make, config):
+    with pytest.raises(UsageError, match="pack_texts: these switches attend to padding"):
+        make(BatchMaker, config(text_attention_mask=False), pack_texts=True)
 
 
 @pytest.mark.parametrize("buckets, farthest", [(32, 64), (32, 128), (8, 20)])
@@ -186,9 +200,9 @@ class Asked(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@PARTS
-def test_a_step_asks_the_device_for_no_number(make, store, tokenizer, parts):
-    maker = make(BatchMaker, text_parts=parts)
+@PACKED
+def test_a_step_asks_the_device_for_no_number(make, store, tokenizer, pack):
+    maker = make(BatchMaker, pack_texts=pack)
     model = build_model(maker.config, store, 1, tokenizer).train()
     objective, batch = Objective(model), maker[0]
     with Asked() as asked:
