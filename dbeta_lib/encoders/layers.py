@@ -1,5 +1,6 @@
 """Attention and the post-norm transformer layer that both the ECG encoder and the fusion use."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -19,19 +20,20 @@ def attend(
     k: Tensor,
     v: Tensor,
     mask: Tensor | None = None,
-    dropout: float = 0.0,
+    dropout: nn.Dropout | None = None,
     scale: float | None = None,
 ) -> Tensor:
     """softmax(scale q k^T + mask) v of `[B, heads, tokens, d]`, by torch's fused kernel.
 
     mask: bool, True = may be attended to, or float, added; it broadcasts to `[B, heads, queries,
-    keys]`. dropout: 0..1, on the probabilities. scale: 1 / sqrt(d) where absent.
+    keys]`. dropout: what the probabilities go through. scale: 1 / sqrt(d) where absent.
 
     On a CPU the kernel takes no dropout; what torch then does instead takes half as long again as
     these few products, which draw the same dropout.
     """
-    if dropout == 0 or q.device.type != "cpu" or q.dtype is torch.bfloat16:
-        return F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=scale)
+    share = dropout.p if dropout is not None and dropout.training else 0.0
+    if share == 0 or q.device.type != "cpu" or q.dtype is torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v, mask, share, scale=scale)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     (batch, heads), keys = q.shape[:2], k.shape[2]
     if mask is None:
@@ -41,8 +43,7 @@ def attend(
             mask = additive(mask, q.dtype)
         mask = mask.expand(batch, heads, -1, keys).flatten(0, 1)
         scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), alpha=scale)
-    weights = F.dropout(scores.softmax(-1), dropout)
-    return torch.bmm(weights, v.flatten(0, 1)).unflatten(0, (batch, heads))
+    return torch.bmm(dropout(scores.softmax(-1)), v.flatten(0, 1)).unflatten(0, (batch, heads))
 
 
 def unrounded(x: Tensor) -> AbstractContextManager:
@@ -51,6 +52,18 @@ def unrounded(x: Tensor) -> AbstractContextManager:
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
     return nullcontext()
+
+
+def joint(
+    x: Tensor, linears: Sequence[nn.Linear], heads: int, packing: Packing | None = None
+) -> tuple[Tensor, ...]:
+    """Several linear layers on one input as one product, each `[B, heads, tokens, width/heads]`."""
+    weight, bias = linears[0].weight, linears[0].bias
+    if len(linears) > 1:
+        weight = torch.cat([linear.weight for linear in linears])
+        bias = None if bias is None else torch.cat([linear.bias for linear in linears])
+    out = unpacked(F.linear(x, weight, bias), packing)
+    return out.unflatten(-1, (len(linears), heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 class Attention(nn.Module):
@@ -62,7 +75,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout = heads, nn.Dropout(dropout)
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
@@ -81,12 +94,12 @@ class Attention(nn.Module):
         With a packing x, and what is returned, or the context are the tokens `[N, width]` alone.
         """
         if context is None:
-            context, context_packing = x, packing
-        q = self._split(unpacked(self.query(x), packing))
-        k = self._split(unpacked(self.key(context), context_packing))
-        v = self._split(unpacked(self.value(context), context_packing))
+            q, k, v = joint(x, (self.query, self.key, self.value), self.heads, packing)
+        else:
+            (q,) = joint(x, (self.query,), self.heads, packing)
+            k, v = joint(context, (self.key, self.value), self.heads, context_packing)
         mask = None if keys_kept is None else keys_kept[:, None, None, :]
-        mixed = attend(q, k, v, mask, self.dropout if self.training else 0.0)
+        mixed = attend(q, k, v, mask, self.dropout)
         mixed = mixed.transpose(1, 2).flatten(2)
         return self.out(mixed if packing is None else packing.pack(mixed))
 

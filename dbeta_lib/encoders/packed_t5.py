@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import T5EncoderModel
 from transformers.models.t5.modeling_t5 import T5Block
 
-from dbeta_lib.encoders.layers import additive, attend
+from dbeta_lib.encoders.layers import additive, attend, joint
 from dbeta_lib.packing import Packing
 
 
@@ -33,11 +33,8 @@ def _block(block: T5Block, x: Tensor, scores: Tensor, packing: Packing) -> Tenso
     """One layer; scores `[B, heads, L, L]` are added to those of queries and keys."""
     reading, feeding = block.layer[0], block.layer[-1]
     part, normed = reading.SelfAttention, reading.layer_norm(x)
-    q, k, v = (
-        packing.unpack(linear(normed)).unflatten(-1, (part.n_heads, -1)).transpose(1, 2)
-        for linear in (part.q, part.k, part.v)
-    )
-    dropout = part.dropout if part.training else 0.0
+    q, k, v = joint(normed, (part.q, part.k, part.v), part.n_heads, packing)
+    dropout = reading.dropout  # of the same share as that of the probabilities
     mixed = attend(q, k, v, scores.to(q.dtype), dropout, scale=1.0).transpose(1, 2).flatten(2)
     x = x + reading.dropout(part.o(packing.pack(mixed)))
     return feeding(x)

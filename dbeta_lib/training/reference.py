@@ -131,14 +131,15 @@ def plainly(model: nn.Module, kinds: "Kinds | None" = None) -> Iterator[None]:
             del part.forward
 
 
-def eager_attend(q: Tensor, k: Tensor, v: Tensor, mask=None, dropout=0.0, scale=None) -> Tensor:
+def eager_attend(q: Tensor, k: Tensor, v: Tensor, mask=None, dropout=None, scale=None) -> Tensor:
     """What `encoders.layers.attend` computes, as the formula reads."""
     scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
     if mask is not None and mask.dtype is torch.bool:
         scores = scores.masked_fill(~mask, -math.inf)
     elif mask is not None:
         scores = scores + mask
-    return F.dropout(scores.softmax(-1), dropout) @ v
+    weights = scores.softmax(-1)
+    return (weights if dropout is None else dropout(weights)) @ v
 
 
 def _of_heads(q: Tensor, k: Tensor, v: Tensor, heads: int, *given: Any) -> Tensor:
@@ -150,9 +151,8 @@ def _of_heads(q: Tensor, k: Tensor, v: Tensor, heads: int, *given: Any) -> Tenso
 def _own(part: Attention, x: Tensor, context: Tensor | None = None, keys_kept=None, *_, **__):
     context = x if context is None else context
     mask = None if keys_kept is None else keys_kept[:, None, None]
-    dropout = part.dropout if part.training else 0.0
     q, k, v = part.query(x), part.key(context), part.value(context)
-    return part.out(_of_heads(q, k, v, part.heads, mask, dropout))
+    return part.out(_of_heads(q, k, v, part.heads, mask, part.dropout))
 
 
 def _decoder_block(part: DecoderBlock, x: Tensor) -> Tensor:
@@ -171,7 +171,7 @@ def _of_t5(part: T5Attention, x: Tensor, mask=None, position_bias=None, **_: Any
         )
         rows = part.relative_attention_bias(buckets.to(x.device))
         position_bias = rows.permute(2, 0, 1).unsqueeze(0)
-    dropout = part.dropout if part.training else 0.0
+    dropout = partial(F.dropout, p=part.dropout, training=part.training)
     added = position_bias if mask is None else position_bias + mask
     mixed = _of_heads(part.q(x), part.k(x), part.v(x), part.n_heads, added, dropout, 1.0)
     return part.o(mixed), position_bias, None

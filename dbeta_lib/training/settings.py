@@ -51,6 +51,7 @@ class PretrainConfig:
     # Texts are read without their padding: less work where most are short, the same losses, dropout
     # drawn otherwise. `compile` then leaves the text encoder as it is.
     pack_texts: bool = False
+    quick_dropout: bool = False  # on a CPU, dropout of the same law drawn faster, and otherwise
     # Layers run twice, their activations are not kept: less memory, more time, the same weights.
     checkpoint_activations: bool = field(default=False, metadata={"free": True})
     workers: int = field(default=0, metadata={"free": True})  # processes that make batches
