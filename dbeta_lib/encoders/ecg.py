@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from dbeta_lib.config import ECGConfig
 from dbeta_lib.encoders.layers import TransformerLayer, init_linear
 
-MOST_WINDOWS = 8  # times the tokens, that the windows of the kept ones may hold
+MOST_NUMBERS = 1 << 27  # in the windows of kept tokens; half a GB
 TYPICAL_SPREAD, TYPICAL_PEAK = 0.2, 0.6  # mV, of a lead of a normal ECG
 
 
@@ -70,13 +70,12 @@ class PositionalConv(nn.Module):
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """At the tokens that `keep` `[B, kept]` numbers, else at all: `[B, kept or tokens, width]`.
 
-        On a CPU a convolution of all tokens of which most are thrown away takes three times as long
-        as the products at the kept ones, while their windows (`kept * kernel` tokens) are not many.
+        On a CPU a convolution of all tokens, three quarters of them thrown away, takes two to three
+        times as long as the products at the kept ones; their windows must fit the memory.
         """
-        kernel = self.conv.kernel_size[0]
-        few = keep is not None and keep.shape[1] * kernel <= MOST_WINDOWS * x.shape[1]
-        if few and x.device.type == "cpu":
-            return F.gelu(self._at(x, keep))
+        if keep is not None and x.device.type == "cpu" and 2 * keep.shape[1] <= x.shape[1]:
+            if keep.numel() * self.conv.kernel_size[0] * x.shape[2] <= MOST_NUMBERS:
+                return F.gelu(self._at(x, keep))
         out = self.conv(x.transpose(1, 2))
         if self.even:  # an even kernel gives one column too many; the last one goes
             out = out[..., :-1]
