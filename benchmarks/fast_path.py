@@ -124,7 +124,7 @@ class Ways:
             "fast path": self.fast(),
             "eager attention": self.fast(attend=eager_attend),
             "positions of all ECG tokens": self.fast(kinds=POSITIONS),
-            "logits at all positions": self.fast(change=everywhere),
+            "logits of words at all positions": self.fast(change=everywhere),
             "padded to the longest of the batch": self.fast(pack=False),
             "padded to the limit": self.fast(pack=False, change=lambda batch: padded(batch, limit)),
             "a Python loop over records": self.fast(kind=PlainBatches),
@@ -155,8 +155,9 @@ def batches_of(maker: BatchMaker) -> Iterator[Batch]:
 
 
 def everywhere(batch: Batch) -> Batch:
-    """The same batch; logits are computed at positions without a label too."""
-    return dataclasses.replace(batch, mlm_places=torch.arange(batch.mlm_labels.numel()))
+    """The same batch; the last layer and the logits are computed without a label too."""
+    places = torch.arange(batch.mlm_labels.numel())
+    return dataclasses.replace(batch, mlm_places=places, text_asked=None)
 
 
 def timed(step: Step, times: int) -> tuple[float, float]:
@@ -242,8 +243,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, help="a store at 100 Hz, as PTB-XL's")
     parser.add_argument("--full", action="store_true", help="the full-size network instead")
-    parser.add_argument("--steps", type=int, help="of each way and round (6; 3 with --full)")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, help="of each way and round (3; also with --full)")
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args(arguments)
     if not given.full and given.store is None:
@@ -253,7 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
         found, name = measure_full(given.steps or 3), "full"
     else:
         store = SignalStore.open(given.store)
-        found = measure(store, given.steps or 6, given.rounds)
+        found = measure(store, given.steps or 3, given.rounds)
         name = f"{store.meta['name']}-{len(store)}"
     words = "--full" if given.full else "--store STORE"
     found = {

@@ -35,19 +35,23 @@ class Batch:
     mlm_words: Tensor | None = None
     # [N] int64, places of the tokens in the flattened texts, where these are read without padding.
     text_places: Tensor | None = None
+    text_asked: Tensor | None = None  # [M] int64, those of them that a head reads
 
     def packed(self, pack: bool = True) -> "Batch":
         """A copy whose texts are read without padding (see `Packing`), or with it."""
         if not pack:
-            return dataclasses.replace(self, text_places=None)
-        used = self.attention_mask.bool() | (self.mlm_labels != IGNORED)
-        return dataclasses.replace(self, text_places=used.flatten().nonzero().squeeze(1))
+            return dataclasses.replace(self, text_places=None, text_asked=None)
+        asked = self.mlm_labels != IGNORED
+        asked[:, 0] = True  # of the matching head
+        used = self.attention_mask.bool() | asked
+        places, asked = (found.flatten().nonzero().squeeze(1) for found in (used, asked))
+        return dataclasses.replace(self, text_places=places, text_asked=asked)
 
     def packing(self) -> Packing | None:
         """How the texts are packed; None where they are read with padding."""
         if self.text_places is None:
             return None
-        return Packing(self.text_places, *self.input_ids.shape)
+        return Packing(self.text_places, *self.input_ids.shape, self.text_asked)
 
     def places(self) -> Tensor:
         """`mlm_places`, found in the labels where they are not given (a GPU then is waited for)."""
@@ -69,7 +73,7 @@ class Batch:
         words = self.mlm_words
         if words is None:
             words = torch.tensor(float(len(self.places())))
-        rows = dataclasses.replace(self, mlm_places=None, mlm_words=None, text_places=None)
+        rows = dataclasses.replace(self.packed(False), mlm_places=None, mlm_words=None)
         found = [rows._each(lambda t, i=i: t[i::parts].contiguous()) for i in range(parts)]
         return [
             dataclasses.replace(

@@ -170,7 +170,9 @@ class DBeta(HubFiles, nn.Module):
         """One pass through everything but the heads; `ecg` as `present` returns it.
 
         noise `[B, tokens]` masks ECG tokens, all but `kept` (None: by the config); None keeps all.
-        packing: texts are read and fused without their padding; what is returned has it again.
+        packing: texts are read and fused without their padding, and text_hidden, text_projected and
+        all but the last of text_states are of the tokens `[N, ...]` alone; the last one has
+        padding again, and of the tokens those that the packing asks for.
         """
         text_hidden, text_projected, text_pooled = self.text_stream(
             input_ids, attention_mask, packing
@@ -178,8 +180,6 @@ class DBeta(HubFiles, nn.Module):
         ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise, kept)
         is_token = attention_mask.bool()
         text_states, ecg_states = self.fusion(text_projected, ecg_projected, is_token, packing)
-        text_states = [unpacked(state, packing) for state in text_states]
-        text_hidden, text_projected = (unpacked(x, packing) for x in (text_hidden, text_projected))
         return Streams(
             text_hidden,
             text_projected,

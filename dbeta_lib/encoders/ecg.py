@@ -74,7 +74,8 @@ class PositionalConv(nn.Module):
         times as long as the products at the kept ones; their windows must fit the memory.
         """
         if keep is not None and x.device.type == "cpu" and 2 * keep.shape[1] <= x.shape[1]:
-            if keep.numel() * self.conv.kernel_size[0] * x.shape[2] <= MOST_NUMBERS:
+            numbers = keep.numel() * self.conv.kernel_size[0] * x.shape[2]
+            if numbers <= MOST_NUMBERS:
                 return F.gelu(self._at(x, keep))
         out = self.conv(x.transpose(1, 2))
         if self.even:  # an even kernel gives one column too many; the last one goes

@@ -62,7 +62,7 @@ def joint(
     if len(linears) > 1:
         weight = torch.cat([linear.weight for linear in linears])
         bias = None if bias is None else torch.cat([linear.bias for linear in linears])
-    out = unpacked(F.linear(x, weight, bias), packing)
+    out = unpacked(F.linear(x, weight, bias), packing, blank=False)
     return out.unflatten(-1, (len(linears), heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
 
