@@ -91,9 +91,9 @@ def full_page(found: dict[str, Any]) -> str:
 {official["peak_gb"]} |
 
 A step is forward, backward and optimizer in single precision. The official row was measured by us
-with the authors' code on the same shapes, two idle cores of this kind of machine; only a run of
-this script on two idle cores compares with it. There the fast path is \
-{official["step_seconds"] / best["fast path"]:.2f} times as fast by the numbers above.
+with the authors' code on the same shapes, on two idle cores of this kind of machine: only a run of
+this script on two idle cores compares with it. Its seconds over the fast path's above: \
+{official["step_seconds"] / best["fast path"]:.2f}.
 All texts are {found["text_tokens"]} tokens long here, so the fast path saves nothing on padding.
 """
 
