@@ -11,7 +11,7 @@ features are timed in the same rounds. Numbers are medians of rounds, ratios are
 round; beside the clock's stand those of the processor, which other work on the machine changes
 less. The second trains the full-size network on batches of 8 with 64 text tokens, in a process for
 each way. Each writes benchmarks/results/<day>-fast-path-<what>.json with a page beside it; on two
-idle cores the first takes about four minutes, the second about two.
+idle cores the first takes about three minutes, the second about two.
 """
 
 import argparse
@@ -255,9 +255,12 @@ def main(arguments: list[str] | None = None) -> None:
         store = SignalStore.open(given.store)
         found = measure(store, given.steps or 3, given.rounds)
         name = f"{store.meta['name']}-{len(store)}"
-    words = "--full" if given.full else "--store STORE"
+    words = ["--full" if given.full else "--store STORE"]
+    for option in ("steps", "rounds"):
+        if getattr(given, option) != parser.get_default(option):
+            words.append(f"--{option} {getattr(given, option)}")
     found = {
-        "command": f"python benchmarks/fast_path.py {words}",
+        "command": f"python benchmarks/fast_path.py {' '.join(words)}",
         "day": datetime.date.today().isoformat(), "load": load, "nice": os.nice(0),
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         "threads": torch.get_num_threads(), "versions": versions(), **found,
