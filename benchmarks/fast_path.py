@@ -211,6 +211,7 @@ def page(found: dict[str, Any]) -> str:
         return [median(ratio(found, name, other, kind)) for kind in ("clock", "processor")]
 
     ways = [name for name in rates if not name.startswith(("batches", "features"))]
+    ways.sort(key=lambda name: (name != "fast path") + (name == "reference"))
     trained = "".join(row(name, *beside(name, "fast path")) for name in ways)
     others = "".join(row(name) for name in rates if name not in ways)
     rounds = ", ".join(f"{one:.2f}" for one in ratio(found, "fast path", "reference", "clock"))
