@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dbeta_lib.packing import Packing
+
 IGNORED = -100  # label of a position that is not to be predicted
 
 
@@ -31,6 +33,25 @@ class Batch:
     # [] float, what the MLM loss sums over the n words are divided by where this is a part of a
     # batch: the whole batch's words over the number of its parts. None: n.
     mlm_words: Tensor | None = None
+    # [N] int64, places of the tokens in the flattened texts, where these are read without padding.
+    text_places: Tensor | None = None
+    text_asked: Tensor | None = None  # [M] int64, those of them that a head reads
+
+    def packed(self, pack: bool = True) -> "Batch":
+        """A copy whose texts are read without padding (see `Packing`), or with it."""
+        if not pack:
+            return dataclasses.replace(self, text_places=None, text_asked=None)
+        asked = self.mlm_labels != IGNORED
+        asked[:, 0] = True  # of the matching head
+        used = self.attention_mask.bool() | asked
+        places, asked = (found.flatten().nonzero().squeeze(1) for found in (used, asked))
+        return dataclasses.replace(self, text_places=places, text_asked=asked)
+
+    def packing(self) -> Packing | None:
+        """How the texts are packed; None where they are read with padding."""
+        if self.text_places is None:
+            return None
+        return Packing(self.text_places, *self.input_ids.shape, self.text_asked)
 
     def places(self) -> Tensor:
         """`mlm_places`, found in the labels where they are not given (a GPU then is waited for)."""
@@ -52,10 +73,14 @@ class Batch:
         words = self.mlm_words
         if words is None:
             words = torch.tensor(float(len(self.places())))
-        rows = dataclasses.replace(self, mlm_places=None, mlm_words=None)
+        rows = dataclasses.replace(self.packed(False), mlm_places=None, mlm_words=None)
         found = [rows._each(lambda t, i=i: t[i::parts].contiguous()) for i in range(parts)]
         return [
-            dataclasses.replace(part, mlm_places=part.places(), mlm_words=words / parts)
+            dataclasses.replace(
+                part.packed(self.text_places is not None),
+                mlm_places=part.places(),
+                mlm_words=words / parts,
+            )
             for part in found
         ]
 
@@ -68,12 +93,13 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        return Batch(**{name: change(tensor) for name, tensor in self._tensors().items()})
+        changed = {name: change(tensor) for name, tensor in self._tensors().items()}
+        return dataclasses.replace(self, **changed)
 
     def _tensors(self) -> dict[str, Tensor]:
         """Those that are given, by name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
     def __len__(self) -> int:
         return self.ecg.shape[0]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dbeta_lib.config import FusionConfig
 from dbeta_lib.encoders.layers import Attention, init_linear
+from dbeta_lib.packing import Packing, unpacked
 
 NORM_EPS = 1e-12  # BERT's
 
@@ -29,13 +30,28 @@ class FusionLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Tensor, other: Tensor, x_kept: Tensor | None, other_kept: Tensor | None
+        self,
+        x: Tensor,
+        other: Tensor,
+        x_kept: Tensor | None,
+        other_kept: Tensor | None,
+        x_packing: Packing | None = None,
+        other_packing: Packing | None = None,
+        asked: Packing | None = None,
     ) -> Tensor:
-        """x `[B, n, H]`, other `[B, m, H]`; `*_kept` bool `[B, n]`, `[B, m]` or None for all."""
-        attended = self.dropout(self.self_attention(x, keys_kept=x_kept))
-        x = self.self_norm(attended + x)
-        crossed = self.dropout(self.cross_attention(x, other, other_kept))
-        x = self.cross_norm(crossed + x)
+        """x `[B, n, H]`, other `[B, m, H]`; `*_kept` bool `[B, n]`, `[B, m]` or None for all.
+
+        One with a packing is its tokens `[N, H]` alone. asked: the tokens of x to be returned, if
+        not all: `[M, H]`.
+        """
+        if asked is None:
+            attended = self.self_attention(x, keys_kept=x_kept, packing=x_packing)
+        else:
+            whole, x = x, asked.pack(x_packing.unpack(x))
+            attended = self.self_attention(x, whole, x_kept, asked, x_packing)
+        x = self.self_norm(self.dropout(attended) + x)
+        crossed = self.cross_attention(x, other, other_kept, asked or x_packing, other_packing)
+        x = self.cross_norm(self.dropout(crossed) + x)
         return self.ffn_norm(self.dropout(self.ffn_out(F.gelu(self.ffn_in(x)))) + x)
 
 
@@ -57,18 +73,27 @@ class Fusion(nn.Module):
         init_linear(self, width)
 
     def forward(
-        self, text: Tensor, ecg: Tensor, text_kept: Tensor | None
+        self,
+        text: Tensor,
+        ecg: Tensor,
+        text_kept: Tensor | None,
+        packing: Packing | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Both streams before the first layer and after each: lists of `layers + 1` tensors.
 
-        text `[B, L, H]`, ecg `[B, n, H]`, text_kept bool `[B, L]`. The ECG stream has no padding.
+        text `[B, L, H]`, or the tokens `[N, H]` of a packing, ecg `[B, n, H]`, text_kept bool
+        `[B, L]`. The ECG stream has no padding. The last state of packed texts has padding again,
+        and of the tokens those alone that the packing asks for.
         """
-        text_states = [text + self.modality.weight[0]]
-        ecg_states = [self.ecg_start(ecg)]
-        for text_layer, ecg_layer in zip(self.text_layers, self.ecg_layers, strict=True):
+        text_states, ecg_states = [text + self.modality.weight[0]], [self.ecg_start(ecg)]
+        asked = [None] * len(self.text_layers)
+        if asked and packing is not None:
+            asked[-1] = packing.asked
+        for text_layer, ecg_layer, some in zip(self.text_layers, self.ecg_layers, asked):
             text, ecg = text_states[-1], ecg_states[-1]
-            text_states.append(text_layer(text, ecg, text_kept, None))
-            ecg_states.append(ecg_layer(ecg, text, None, text_kept))
+            text_states.append(text_layer(text, ecg, text_kept, None, packing, None, some))
+            ecg_states.append(ecg_layer(ecg, text, None, text_kept, None, packing))
+        text_states[-1] = unpacked(text_states[-1], [packing, *asked][-1] or packing)
         return text_states, ecg_states
 
     def ecg_start(self, ecg: Tensor) -> Tensor:

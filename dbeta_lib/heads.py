@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dbeta_lib.config import ECGConfig, FusionConfig, MEMConfig
-from dbeta_lib.encoders.layers import init_linear
+from dbeta_lib.encoders.layers import attend, init_linear, unrounded
 
 
 class Pooler(nn.Module):
@@ -15,7 +15,8 @@ class Pooler(nn.Module):
 
     pooling "first" takes token 0, "mean" the tokens that `kept` marks. order "dense_tanh" is
     tanh(W x + b), as in the released code and in BERT; "tanh_dense" is W tanh(x) + b, as the paper
-    words its projection heads.
+    words its projection heads. Computed as its weights are, so in single precision under autocast:
+    what ETS compares is not rounded to bf16.
     """
 
     def __init__(self, width: int, pooling: str = "first", order: str = "dense_tanh"):
@@ -25,6 +26,10 @@ class Pooler(nn.Module):
         init_linear(self, width)
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        with unrounded(x):
+            return self._pool(x.to(self.dense.weight.dtype), kept)
+
+    def _pool(self, x: Tensor, kept: Tensor | None) -> Tensor:
         if self.pooling == "first":
             x = x[:, 0]
         elif kept is None:
@@ -52,6 +57,9 @@ class MLMHead(nn.Module):
         return self.decoder(self.norm(F.gelu(self.dense(hidden)))) + self.bias
 
 
+STEEPNESS = 1.702  # of CLIP's QuickGELU
+
+
 class DecoderBlock(nn.Module):
     """Pre-norm block with CLIP's QuickGELU, x sigmoid(1.702 x)."""
 
@@ -64,10 +72,22 @@ class DecoderBlock(nn.Module):
         self.ffn_out = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        normed = self.norm_1(x)
-        x = x + self.attention(normed, normed, normed, need_weights=False)[0]
-        hidden = self.ffn_in(self.norm_2(x))
-        return x + self.ffn_out(hidden * torch.sigmoid(1.702 * hidden))
+        x = x + self._attend(self.norm_1(x))
+        return x + self._feed_forward(self.norm_2(x))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        """Self-attention by the weights of `attention`, without that module's transposed copies."""
+        part = self.attention
+        read = F.linear(x, part.in_proj_weight, part.in_proj_bias)
+        q, k, v = read.unflatten(-1, (3, part.num_heads, -1)).unbind(2)
+        mixed = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        return part.out_proj(mixed.transpose(1, 2).flatten(2))
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        """x sigmoid(1.702 x) is silu(1.702 x) / 1.702: scaled weights leave one operation of it."""
+        first, second = self.ffn_in, self.ffn_out
+        hidden = F.silu(F.linear(x, STEEPNESS * first.weight, STEEPNESS * first.bias))
+        return F.linear(hidden, second.weight / STEEPNESS, second.bias)
 
 
 def sinusoids(rows: int, width: int) -> Tensor:

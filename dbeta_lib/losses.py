@@ -46,7 +46,9 @@ def mem_target(ecg: Tensor, tokens: int, patch: int, scaling: str = "lead") -> T
 
 
 def _standardise(x: Tensor) -> Tensor:
-    return (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + 1e-6).sqrt()
+    centred = x - x.mean(-1, keepdim=True)
+    variance = centred.square().sum(-1, keepdim=True) / (x.shape[-1] - 1)
+    return centred / (variance + 1e-6).sqrt()
 
 
 def mem_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -56,7 +58,7 @@ def mem_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     `[B, tokens]`, 1 = removed. 0 when nothing was removed. As many tokens are removed of every
     record, so the mean over the parts of a batch is that of the whole.
     """
-    error = (full(prediction) - target).square().mean(dim=(2, 3))
+    error = F.mse_loss(full(prediction), target, reduction="none").mean(dim=(2, 3))
     return (mask * error).sum() / mask.sum().clamp(min=1)
 
 

@@ -18,7 +18,7 @@ from dbeta_lib.checkpoint_files import HubFiles
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data.reports import normalise_report
 from dbeta_lib.encoders.ecg import ECGEncoder
-from dbeta_lib.encoders.layers import init_linear
+from dbeta_lib.encoders.layers import init_linear, unrounded
 from dbeta_lib.encoders.text import TextEncoder, architecture_of, load_tokenizer
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.fusion import Fusion
@@ -29,12 +29,14 @@ from dbeta_lib.losses import (
     etm_loss,
     ets_loss,
     ets_signs,
+    full,
     infonce_loss,
     mem_loss,
     mem_target,
     mlm_loss,
 )
 from dbeta_lib.outputs import Output, Streams
+from dbeta_lib.packing import Packing, unpacked
 from dbeta_lib.processes import ALONE, Processes
 
 
@@ -139,11 +141,16 @@ class DBeta(HubFiles, nn.Module):
             ecg = ecg * lead_mask.to(ecg.dtype).unsqueeze(-1)
         return ecg if self._order is None else ecg[:, self._order]
 
-    def text_stream(self, input_ids: Tensor, attention_mask: Tensor):
-        """Hidden `[B, L, text width]`, projected `[B, L, H]`, pooled `[B, H]`."""
-        hidden = self.text_encoder(input_ids, attention_mask)
+    def text_stream(
+        self, input_ids: Tensor, attention_mask: Tensor, packing: Packing | None = None
+    ):
+        """Hidden `[B, L, text width]`, projected `[B, L, H]`, pooled `[B, H]`.
+
+        With a packing the first two are of the tokens alone, `[N, ...]`.
+        """
+        hidden = self.text_encoder(input_ids, attention_mask, packing)
         projected = self.text_projection(hidden)
-        return hidden, projected, self.text_pooler(projected, attention_mask)
+        return hidden, projected, self.text_pooler(unpacked(projected, packing), attention_mask)
 
     def ecg_stream(self, ecg: Tensor, noise: Tensor | None, kept: int | None = None):
         """Hidden `[B, n, E]`, projected `[B, n, H]`, pooled `[B, H]`, mask and restore."""
@@ -152,16 +159,27 @@ class DBeta(HubFiles, nn.Module):
         return hidden, projected, self.ecg_pooler(projected), mask, restore
 
     def streams(
-        self, ecg: Tensor, input_ids: Tensor, attention_mask: Tensor, noise, kept: int | None = None
+        self,
+        ecg: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        noise: Tensor | None,
+        kept: int | None = None,
+        packing: Packing | None = None,
     ) -> Streams:
         """One pass through everything but the heads; `ecg` as `present` returns it.
 
         noise `[B, tokens]` masks ECG tokens, all but `kept` (None: by the config); None keeps all.
+        packing: texts are read and fused without their padding, and text_hidden, text_projected and
+        all but the last of text_states are of the tokens `[N, ...]` alone; the last one has
+        padding again, and of the tokens those that the packing asks for.
         """
-        text_hidden, text_projected, text_pooled = self.text_stream(input_ids, attention_mask)
+        text_hidden, text_projected, text_pooled = self.text_stream(
+            input_ids, attention_mask, packing
+        )
         ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise, kept)
-        kept = attention_mask.bool()
-        text_states, ecg_states = self.fusion(text_projected, ecg_projected, kept)
+        is_token = attention_mask.bool()
+        text_states, ecg_states = self.fusion(text_projected, ecg_projected, is_token, packing)
         return Streams(
             text_hidden,
             text_projected,
@@ -183,8 +201,8 @@ class DBeta(HubFiles, nn.Module):
         Without `batch.ecg_noise` the masking is drawn from torch's generator. processes: those that
         share a batch; ETS then contrasts the ECGs of this one's slice with the texts of all.
         """
-        ecg, noise = self._seen(batch)
-        streams = self.streams(ecg, batch.input_ids, batch.attention_mask, noise)
+        ecg, noise = self.seen(batch)
+        streams = self._batch_streams(ecg, noise, batch)
         places = batch.places()
         masked_words = streams.text_states[-1].flatten(0, 1).index_select(0, places)
         labels = batch.mlm_labels.flatten().index_select(0, places)
@@ -207,7 +225,7 @@ class DBeta(HubFiles, nn.Module):
         features = {"ecg": ecg_features, "text": streams.text_pooled, "fused": streams.fused}
         return Output(losses, features, logits)
 
-    def _seen(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def seen(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The ECG as the stem takes it, and the noise that decides which tokens are masked."""
         ecg, noise = self.present(batch.ecg, batch.lead_mask), batch.ecg_noise
         if noise is None:
@@ -215,18 +233,22 @@ class DBeta(HubFiles, nn.Module):
             noise = torch.rand(len(batch), tokens, device=ecg.device)
         return ecg, noise
 
+    def _batch_streams(self, ecg: Tensor, noise: Tensor, batch: Batch) -> Streams:
+        ids, mask, packing = batch.input_ids, batch.attention_mask, batch.packing()
+        return self.streams(ecg, ids, mask, noise, packing=packing)
+
     def samples(self, streams: Streams) -> Tensor:
         """The MEM head's samples `[B, tokens, channels, patch]`, read after layer `mem_layer`."""
         return self.mem_head(streams.ecg_states[self.config.mem.mem_layer], streams.restore)
 
     def mem_alone(self, batch: Batch) -> Tensor:
         """The MEM loss without the others; reads no text where MEM reads the ECG before fusion."""
-        ecg, noise = self._seen(batch)
+        ecg, noise = self.seen(batch)
         if self.config.mem.mem_layer == 0:
             _, projected, _, mask, restore = self.ecg_stream(ecg, noise)
             samples = self.mem_head(self.fusion.ecg_start(projected), restore)
         else:
-            streams = self.streams(ecg, batch.input_ids, batch.attention_mask, noise)
+            streams = self._batch_streams(ecg, noise, batch)
             samples, mask = self.samples(streams), streams.mask
         return mem_loss(samples, self.mem_target(batch.ecg, ecg), mask)
 
@@ -257,8 +279,13 @@ class DBeta(HubFiles, nn.Module):
     def similarity(self, ecg_features: Tensor, text_features: Tensor) -> Tensor:
         """Logits of the ETS loss for all pairs, `[n, D]` x `[m, D]` -> `[n, m]`.
 
-        The dot product; of unit vectors and with a learnt scale and bias where the switches say so.
+        The dot product, in single precision at least; of unit vectors and with a learnt scale and
+        bias where the switches say so.
         """
+        with unrounded(ecg_features):
+            return self._pairs(full(ecg_features), full(text_features))
+
+    def _pairs(self, ecg_features: Tensor, text_features: Tensor) -> Tensor:
         if self.config.objective.ets_unit_vectors:
             ecg_features = nn.functional.normalize(ecg_features, dim=-1)
             text_features = nn.functional.normalize(text_features, dim=-1)

@@ -11,7 +11,17 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ROOT / "dbeta_lib"
 FLOORS = [  # from the ground; modules of one floor may import each other, but not in a circle
-    {"code_commit", "config", "errors", "presets", "progress", "files", "leads", "seeds"},
+    {
+        "code_commit",
+        "config",
+        "errors",
+        "files",
+        "leads",
+        "packing",
+        "presets",
+        "progress",
+        "seeds",
+    },
     {"data", "download"},
     {"augmentations", "balanced", "batch", "checkpoint_files", "embedders", "encoders", "fusion"}
     | {"heads", "inference", "losses", "mined_tables", "n3s", "negative_laws", "neighbours"}

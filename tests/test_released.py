@@ -136,7 +136,11 @@ def test_every_intermediate_agrees_within_2e_5(parity, view):
         ours = {name: value[2] for name, value in kept.items()}
         for name in [n for n in ours if n.endswith("_probs")]:
             args, kwargs, _ = kept[name]
-            ours[name] = watched[name].probabilities(*args, **kwargs)
+            kwargs = {key: value for key, value in kwargs.items() if key == "keys_kept"}
+            ours[name] = watched[name].probabilities(*args[:3], **kwargs)
+        # Ours computes positions only at the tokens that it keeps.
+        positions, given = watched["pos_conv_out"], kept["pos_conv_out"][0][0]
+        ours |= {"pos_conv_out": positions(given), "pos_conv_raw": positions.conv(given.mT)}
         x = ours["conv_block_0"] = F.gelu(ours["conv_block_0_groupnorm"])
         for i, conv in enumerate(model.ecg_encoder.stem.convs[1:], 1):
             x = F.gelu(strided(x.transpose(1, 2), conv)).transpose(1, 2)

@@ -13,6 +13,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from dbeta_lib.config import ECGConfig
 from dbeta_lib.encoders.layers import TransformerLayer, init_linear
 
+MOST_NUMBERS = 1 << 27  # in the windows of kept tokens; half a GB
 TYPICAL_SPREAD, TYPICAL_PEAK = 0.2, 0.6  # mV, of a lead of a normal ECG
 
 
@@ -66,11 +67,38 @@ class PositionalConv(nn.Module):
         nn.init.zeros_(conv.bias)
         self.conv = weight_norm(conv, dim=2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """At the tokens that `keep` `[B, kept]` numbers, else at all: `[B, kept or tokens, width]`.
+
+        On a CPU a convolution of all tokens, three quarters of them thrown away, takes two to three
+        times as long as the products at the kept ones; their windows must fit the memory.
+        """
+        if keep is not None and x.device.type == "cpu" and 2 * keep.shape[1] <= x.shape[1]:
+            numbers = keep.numel() * self.conv.kernel_size[0] * x.shape[2]
+            if numbers <= MOST_NUMBERS:
+                return F.gelu(self._at(x, keep))
         out = self.conv(x.transpose(1, 2))
         if self.even:  # an even kernel gives one column too many; the last one goes
             out = out[..., :-1]
-        return F.gelu(out).transpose(1, 2)
+        out = F.gelu(out).transpose(1, 2)
+        return out if keep is None else tokens_at(out, keep)
+
+    def _at(self, x: Tensor, keep: Tensor) -> Tensor:
+        """The convolution before its GELU, at the kept tokens only."""
+        kernel, groups = self.conv.kernel_size[0], self.conv.groups
+        around = F.pad(x, (0, 0, kernel // 2, kernel // 2))
+        first = torch.arange(len(x)).unsqueeze(1) * around.shape[1] + keep
+        rows = first.unsqueeze(-1) + torch.arange(kernel)
+        windows = around.flatten(0, 1).index_select(0, rows.flatten())
+        windows = windows.view(-1, kernel, groups, x.shape[2] // groups).permute(2, 0, 1, 3)
+        weight = self.conv.weight.unflatten(0, (groups, -1)).permute(0, 3, 2, 1)
+        out = torch.bmm(windows.flatten(2), weight.flatten(1, 2))
+        return out.transpose(0, 1).reshape(*keep.shape, -1) + self.conv.bias
+
+
+def tokens_at(x: Tensor, keep: Tensor) -> Tensor:
+    """The tokens `[B, kept, width]` of `[B, tokens, width]` that `keep` `[B, kept]` numbers."""
+    return x.gather(1, keep.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
 
 
 def random_masking(noise: Tensor, kept: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,15 +146,18 @@ class ECGEncoder(nn.Module):
         )
         init_linear(self.layers, width)
 
-    def embed(self, ecg: Tensor, removed: Tensor | None = None) -> Tensor:
+    def embed(
+        self, ecg: Tensor, removed: Tensor | None = None, keep: Tensor | None = None
+    ) -> Tensor:
         """mV `[B, channels, T]` -> tokens with positions `[B, tokens, width]`.
 
-        removed `[B, tokens]` (1 = removed) hides those tokens from the positional convolution.
+        removed `[B, tokens]` (1 = removed) hides those tokens from the positional convolution. keep
+        `[B, kept]`: the tokens that are returned, in this order; None: all.
         """
         x = self.input_dropout(self.stem(ecg))
         if removed is not None:
             x = x * (1 - removed).unsqueeze(-1)
-        return x + self.positions(x)
+        return (x if keep is None else tokens_at(x, keep)) + self.positions(x, keep)
 
     def transform(self, tokens: Tensor, padding: Tensor | None = None) -> Tensor:
         """The transformer on `[B, n, width]`; padding `[B, n]` bool, True = not a real token."""
@@ -168,9 +199,7 @@ class ECGEncoder(nn.Module):
         if noise is not None:
             kept = self.config.kept_of(noise.shape[1]) if kept is None else kept
             keep, restore, mask = random_masking(noise, kept)
-        tokens = self.embed(ecg, mask if self.config.mask_before_positions else None)
-        if keep is not None:
-            tokens = tokens.gather(1, keep.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+        tokens = self.embed(ecg, mask if self.config.mask_before_positions else None, keep)
         class_token = self.class_token.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
         tokens = torch.cat([class_token, tokens], dim=1) + self.level(ecg)
         return self.transform(tokens), mask, restore

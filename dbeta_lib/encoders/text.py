@@ -29,11 +29,15 @@ from transformers import (
     PreTrainedTokenizerFast,
     T5EncoderModel,
 )
+from transformers.activations import NewGELUActivation
 
 from dbeta_lib.config import TextConfig
 from dbeta_lib.encoders.frozen import StateMemory
+from dbeta_lib.encoders.layers import additive
+from dbeta_lib.encoders.packed_t5 import read_packed
 from dbeta_lib.encoders.pretrained import pretrained
 from dbeta_lib.errors import DBetaError, UsageError
+from dbeta_lib.packing import Packing
 
 SENTINEL = "<extra_id_0>"  # stands for a masked word where the vocabulary has no mask token
 T5_FAMILY = ("t5", "mt5", "umt5")
@@ -83,10 +87,11 @@ class TextEncoder(nn.Module):
             self.model = load_text_model(config.text_model)
         else:
             architecture = text_architecture(config, vocabulary)
-            is_t5 = architecture.model_type in T5_FAMILY
-            self.model = (
-                T5EncoderModel(architecture) if is_t5 else AutoModel.from_config(architecture)
-            )
+            build = T5EncoderModel if _is_t5(architecture) else AutoModel.from_config
+            self.model = build(architecture)
+        self.is_t5 = _is_t5(self.model.config)
+        if self.is_t5:
+            _use_fused_gelu(self.model)
         self.memory = None
         if self.frozen:
             self.requires_grad_(False).eval()
@@ -112,7 +117,17 @@ class TextEncoder(nn.Module):
             self.memory.clear()
         super()._load_from_state_dict(*args, **kwargs)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """Ids and mask `[B, L]` -> `[B, L, width]`; with a packing the tokens' `[N, width]`."""
+        if packing is not None:
+            if self.is_t5 and not self.frozen:
+                return read_packed(self.model, input_ids, attention_mask, packing)
+            return packing.pack(self(input_ids, attention_mask))
         is_given = self.use_mask and attention_mask is not None
         mask = attention_mask if is_given else torch.ones_like(input_ids)
         if not self.frozen:
@@ -121,6 +136,10 @@ class TextEncoder(nn.Module):
             return (self.memory or self._read)(input_ids, mask)
 
     def _read(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        # T5 takes the mask as attention adds it. From a plain one transformers makes its own, and
+        # asks the device on the way whether anything is masked at all.
+        if self.is_t5:
+            mask = additive(mask[:, None, None].bool(), self.model.dtype)
         return self.model(input_ids=input_ids, attention_mask=mask).last_hidden_state
 
 
@@ -130,8 +149,19 @@ def load_text_model(name_or_folder: str) -> nn.Module:
     Raises DBetaError naming the alternatives when none of them has it.
     """
     architecture = pretrained(AutoConfig, name_or_folder)
-    is_t5 = architecture.model_type in T5_FAMILY
-    return pretrained(T5EncoderModel if is_t5 else AutoModel, name_or_folder, dtype=torch.float32)
+    kind = T5EncoderModel if _is_t5(architecture) else AutoModel
+    return pretrained(kind, name_or_folder, dtype=torch.float32)
+
+
+def _is_t5(architecture: PreTrainedConfig) -> bool:
+    return architecture.model_type in T5_FAMILY
+
+
+def _use_fused_gelu(model: nn.Module) -> None:
+    """T5's gelu by tanh as one operation in place of eight; the same function."""
+    for part in model.modules():
+        if isinstance(getattr(part, "act", None), NewGELUActivation):
+            part.act = nn.GELU("tanh")
 
 
 def load_tokenizer(name_or_folder: str) -> PreTrainedTokenizerBase:

@@ -36,7 +36,8 @@ class BatchMaker(Dataset):
     those without a report are left out (`left_out` counts them). negatives: what wrong texts are
     drawn from. batch_size: records over all processes; this process makes its slice, `rank` of
     `world`. purpose: another word gives other draws from the same seed. plain_steps: so many steps
-    at the start show records as they are, neither rolled nor with leads dropped.
+    at the start show records as they are, neither rolled nor with leads dropped. pack_texts: texts
+    are read without their padding (see `Packing`).
     Raises UsageError when the store does not fit the config or holds too few records.
     """
 
@@ -54,6 +55,7 @@ class BatchMaker(Dataset):
         world: int = 1,
         purpose: str = "train",
         plain_steps: int = 0,
+        pack_texts: bool = False,
         progress: bool = False,
     ):
         check_store(store, config)
@@ -62,9 +64,10 @@ class BatchMaker(Dataset):
         self.rows = rows[reports[rows] >= 0]
         self.left_out = len(rows) - len(self.rows)
         _check_sizes(batch_size, world, len(self.rows), store.path)
+        _check_packing(pack_texts, config)
         self.store, self.config, self.negatives = store, config, negatives
         self.batch_size, self.seed, self.purpose = batch_size, seed, purpose
-        self.plain_steps = plain_steps
+        self.plain_steps, self.pack_texts = plain_steps, pack_texts
         self.world = world
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.report_ids = reports[self.rows].astype(np.int64)
@@ -101,6 +104,7 @@ class BatchMaker(Dataset):
         words = None
         if self.world > 1:
             words = torch.tensor(float((labels != IGNORED).sum() / self.world))
+        batch = batch.packed(self.pack_texts)
         return dataclasses.replace(batch, mlm_places=batch.places(), mlm_words=words)
 
     __call__ = __getitem__
@@ -161,14 +165,19 @@ class BatchMaker(Dataset):
         What leaves at one end comes in at the other, in all leads alike: the rhythm has one seam,
         the beats stay as they are. A report says nothing of where in the window a beat falls.
         """
-        ecg = self.store.ecg(self.rows[picked[self.share]])
-        length = ecg.shape[2]
-        farthest = round(self.config.objective.time_shift * length)
-        if farthest == 0 or step < self.plain_steps:
+        ecg, shifts = self.store.ecg(self.rows[picked[self.share]]), self._shifts(step)
+        if shifts is None:
             return ecg
-        shifts = self._draw("shift", step).integers(-farthest, farthest + 1, len(picked))
+        length = ecg.shape[2]
         places = (np.arange(length) - shifts[self.share, None]) % length
         return np.take_along_axis(ecg, places[:, None, :], axis=2)
+
+    def _shifts(self, step: int) -> np.ndarray | None:
+        """Samples `[B]` that each record is rolled by; None where none is."""
+        farthest = round(self.config.objective.time_shift * self.store.samples)
+        if farthest == 0 or step < self.plain_steps:
+            return None
+        return self._draw("shift", step).integers(-farthest, farthest + 1, self.batch_size)
 
     def _varied(self, ecg: Tensor, step: int) -> Tensor:
         """Scaled and made noisy `[B / world, 12, T]`; a share of a batch as in the whole of it."""
@@ -224,4 +233,12 @@ def _check_sizes(batch_size: int, world: int, records: int, path: Any) -> None:
         raise UsageError(
             f"batch_size={batch_size} is more than the {records} records with a report in {path}; "
             "lower it"
+        )
+
+
+def _check_packing(pack_texts: bool, config: DBetaConfig) -> None:
+    if pack_texts and not config.text.text_attention_mask:
+        raise UsageError(
+            "pack_texts: these switches attend to padding, so a text cannot be read without it; "
+            "leave pack_texts out"
         )

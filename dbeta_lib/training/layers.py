@@ -10,6 +10,7 @@ from functools import partial
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from dbeta_lib.training.quick_dropout import dropping_quickly
 from dbeta_lib.training.settings import PretrainConfig
 
 
@@ -33,6 +34,8 @@ def prepared(model: nn.Module, settings: PretrainConfig) -> Iterator[None]:
     with ExitStack() as stack:
         if settings.checkpoint_activations:
             stack.enter_context(recomputed(model))
+        if settings.quick_dropout:
+            stack.enter_context(dropping_quickly(model))
         if settings.compile:
             stack.enter_context(compiled(model))
         yield

@@ -105,7 +105,7 @@ class _Run:
             self.store, rows, self.model.tokenizer, config, negatives,
             batch_size=settings.batch_size, seed=settings.seed, progress=self.progress,
             rank=self.accelerator.process_index, world=self.accelerator.num_processes,
-            plain_steps=settings.mem_first,
+            plain_steps=settings.mem_first, pack_texts=settings.pack_texts,
         )  # fmt: skip
         self.monitor = None
         if settings.eval_every and self.is_main:

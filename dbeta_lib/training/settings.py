@@ -48,6 +48,10 @@ class PretrainConfig:
     precision: str = "auto"  # "auto": bf16 on a GPU that has it, else fp32 | "fp32" | "bf16"
     compile: bool = False  # layers by torch.compile: minutes at the start, faster steps on a GPU
     explode: float = 20.0  # stop when the total loss exceeds this many times the first step's
+    # Texts are read without their padding: less work where most are short, the same losses, dropout
+    # drawn otherwise. `compile` then leaves the text encoder as it is.
+    pack_texts: bool = False
+    quick_dropout: bool = False  # on a CPU, dropout of the same law drawn faster, and otherwise
     # Layers run twice, their activations are not kept: less memory, more time, the same weights.
     checkpoint_activations: bool = field(default=False, metadata={"free": True})
     workers: int = field(default=0, metadata={"free": True})  # processes that make batches

@@ -172,11 +172,12 @@ def test_a_run_may_be_resumed_with_another_distance_of_rows(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"checkpoint_activations": True}, {"accumulate": 2, "checkpoint_activations": True}]
+    "others", [{}, {"accumulate": 2}, {"pack_texts": True, "quick_dropout": True}]
 )
 def test_parts_and_recomputed_layers_are_resumed_like_any_other(
-    whole, begin, tmp_path, monkeypatch, changes
+    whole, begin, tmp_path, monkeypatch, others
 ):
+    changes = {**others, "checkpoint_activations": True}
     begin(tmp_path / "whole", **changes)
     with monkeypatch.context() as patch:
         interrupt(patch, 13)
@@ -184,7 +185,7 @@ def test_parts_and_recomputed_layers_are_resumed_like_any_other(
             begin(tmp_path / "cut", **changes)
     begin(tmp_path / "cut", resume=True, **{**changes, "checkpoint_activations": False})
     assert same_run(tmp_path / "whole", tmp_path / "cut")
-    assert same_run(tmp_path / "whole", whole[0]) == ("accumulate" not in changes)
+    assert same_run(tmp_path / "whole", whole[0]) == (not others)
 
 
 def test_workers_do_not_change_a_run(whole, begin, tmp_path):

@@ -1,0 +1,70 @@
+"""The benchmark of the fast path: what it writes on a small store, and one step at "full" size."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dbeta_lib.config import DBetaConfig
+from dbeta_lib.data import prepare
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    spec = importlib.util.spec_from_file_location("fast_path", FOLDER / "fast_path.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_all_ways_are_measured_in_each_round_and_the_page_says_which(
+    benchmark, published, tmp_path, monkeypatch
+):
+    prepare("ptb-xl", published, tmp_path / "store", hz=100)
+    measure = benchmark.measure
+    monkeypatch.setattr(benchmark, "measure", lambda *given: measure(*given, batch_size=4))
+    command = ["--store", str(tmp_path / "store"), "--steps", "1", "--rounds", "2"]
+    benchmark.main([*command, "--out", str(tmp_path / "out")])
+    page, numbers = sorted((tmp_path / "out").iterdir(), key=lambda p: p.suffix, reverse=True)
+    found = json.loads(numbers.read_text(encoding="utf-8"))
+    rates = found["records_per_s"]
+    assert len(rates) == 13 and found["largest_loss_difference"] < 1e-5
+    assert all(len(one[kind]) == 2 for one in rates.values() for kind in ("clock", "processor"))
+    assert min(rates["fast path"]["clock"] + rates["features"]["processor"]) > 0
+    gains = benchmark.ratio(found, "fast path", "reference", "clock")
+    assert gains[0] == rates["fast path"]["clock"][0] / rates["reference"]["clock"][0]
+    text = page.read_text(encoding="utf-8")
+    assert all(f"\n| {name} | " in text for name in rates) and str(tmp_path) not in text
+
+
+def test_a_store_or_full_size_is_asked_for(benchmark, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main([])
+    assert "give --store STORE, or --full" in capsys.readouterr().err
+
+
+def test_the_step_of_the_full_size_network_with_a_small_one(benchmark, monkeypatch):
+    import full_size_step
+
+    threads = torch.get_num_threads()
+    architecture = {**DBetaConfig.preset("mini").text.text_architecture, "vocab_size": 90}
+    config = DBetaConfig.preset("mini", ecg_layers=1, text_architecture=architecture)
+    batch = full_size_step.full_batch(config, 4, 9)
+    assert batch.input_ids.shape == (4, 9) and batch.attention_mask.all() and len(batch.places())
+    ways = {
+        way: full_size_step.full_steps(config, way, 2, 4, 9, threads)
+        for way in ("fast path", "reference")
+    }
+    assert all(len(one["clock"]) == 2 and one["peak_gb"] > 0 for one in ways.values())
+    about = {"command": "c", "day": "d", "machine": "m", "threads": 1, "load": 0.0, "nice": 0}
+    found = {**about, "batch_size": 4, "text_tokens": 9, "steps": 2, "ways": ways,
+             "official": full_size_step.OFFICIAL}  # fmt: skip
+    text = full_size_step.full_page(found)
+    assert (
+        text.count("\n| ") == 4 and f"| fast path | {min(ways['fast path']['clock']):.2f}" in text
+    )
