@@ -97,13 +97,14 @@ def step_cost(
     text_tokens: int,
     words: int | None = None,
     element_bytes: int = 2,
+    kept_positions: bool = False,
 ) -> list[Part]:
     """The parts of a step in the order in which they run, the optimizer last.
 
     batch: records. text_tokens: L, padding included. words: masked ones of the batch; by default
-    the config's share of all B L. element_bytes: 2 for bf16, 4 for fp32. Masked ECG tokens go by
-    `mask_ratio`. Raises UsageError for a text encoder that is no T5, whose shapes are not known
-    here.
+    the config's share of all B L. element_bytes: 2 for bf16, 4 for fp32.
+    kept_positions: the positional convolution at the visible tokens alone, as on a CPU. Masked ECG
+    tokens go by `mask_ratio`. Raises UsageError for a text encoder that is no T5.
     """
     if batch < 1 or text_tokens < 1:
         raise UsageError(f"a batch of {batch} records with {text_tokens} tokens has no cost")
@@ -111,7 +112,7 @@ def step_cost(
         round(config.objective.mlm_probability * batch * text_tokens) if words is None else words
     )
     parts, trained = [], 0
-    for name, work in _works(config, batch, text_tokens, words).items():
+    for name, work in _works(config, batch, text_tokens, words, kept_positions).items():
         gradients = work.parameters if work.backward_flops else 0  # a frozen part has none
         backward = work.backward_moved * element_bytes + FP32 * gradients
         forward = work.forward_moved * element_bytes
@@ -141,16 +142,19 @@ def hours(
     return steps * total(parts).flops / (utilisation * flops_per_second) / 3600
 
 
-def _works(config: DBetaConfig, batch: int, length: int, words: int) -> dict[str, Work]:
-    """Each part's work by its name."""
+def _works(
+    config: DBetaConfig, batch: int, length: int, words: int, kept_positions: bool
+) -> dict[str, Work]:
     ecg, width = config.ecg, config.fusion.fusion_width
     kept, every = batch * (1 + ecg.kept), batch * (1 + ecg.tokens)
     views = 1 + (config.objective.ets_view == "full")  # ETS may see the ECG a second time, whole
     encoder = _ecg_layers(ecg, batch, 1 + ecg.kept)
+    positions = _positions(ecg, batch, kept_positions)
     project = linear(kept, ecg.ecg_width, width)
     pooler = linear(batch, width, width)
     if views > 1:
         encoder += _ecg_layers(ecg, batch, 1 + ecg.tokens).times(1, parameters=0)
+        positions += _positions(ecg, batch, False).times(1, parameters=0)
         project += linear(every, ecg.ecg_width, width).times(1, parameters=0)
         project += pooler.forward_only().times(1, parameters=0)  # of the masked view, not used
     text, text_width = _t5(config, batch, length)
@@ -159,7 +163,7 @@ def _works(config: DBetaConfig, batch: int, length: int, words: int) -> dict[str
     learnt = Work(parameters=2 * config.objective.ets_learnable)
     return {
         "stem": _stem(ecg, batch).times(views, parameters=1),
-        "positions": _positions(ecg, batch).times(views, parameters=1),
+        "positions": positions,
         "ECG encoder": encoder,
         "text encoder": text.forward_only() if frozen else text,
         "projections": project,
@@ -216,11 +220,16 @@ def _stem(ecg: Any, batch: int) -> Work:
     return work if width == ecg.ecg_width else work + linear(batch * steps, width, ecg.ecg_width)
 
 
-def _positions(ecg: Any, batch: int) -> Work:
+def _positions(ecg: Any, batch: int, kept: bool) -> Work:
     """The grouped convolution; an even kernel gives a column too many. Weight norm, bias."""
-    width, kernel = ecg.ecg_width, ecg.position_kernel
-    out = ecg.tokens + 1 - kernel % 2
-    work = convolution(batch, ecg.tokens, out, width, width, kernel, ecg.position_groups)
+    width, kernel, groups = ecg.ecg_width, ecg.position_kernel, ecg.position_groups
+    if kept:
+        rows = batch * ecg.kept * groups
+        work = linear(rows, kernel * width // groups, width // groups, bias=False)
+        work = replace(work, parameters=kernel * width * width // groups)
+    else:
+        out = ecg.tokens + 1 - kernel % 2
+        work = convolution(batch, ecg.tokens, out, width, width, kernel, groups)
     return work + Work(parameters=kernel + width)
 
 

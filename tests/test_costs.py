@@ -7,7 +7,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dbeta_lib.config import DBetaConfig
-from dbeta_lib.costs import CHIPS, OPTIMIZER, Chip, floor, hours, step_cost, total
+from dbeta_lib.costs import (
+    CHIPS,
+    OPTIMIZER,
+    Chip,
+    _positions,
+    floor,
+    hours,
+    step_cost,
+    total,
+)
+from dbeta_lib.encoders.ecg import MOST_NUMBERS
 from dbeta_lib.errors import UsageError
 from dbeta_lib.model import DBeta
 from dbeta_lib.training.part_meter import PARTS, PartMeter
@@ -50,11 +60,15 @@ def counted(request):
 
 def test_every_part_has_the_operations_that_torch_counts(counted):
     config, _, taken = counted
-    for part in step_cost(config, RECORDS, LENGTH, WORDS)[:-1]:
+    ecg = config.ecg
+    numbers = RECORDS * ecg.kept * ecg.position_kernel * ecg.ecg_width
+    few = 2 * ecg.kept <= ecg.tokens and numbers <= MOST_NUMBERS
+    for part in step_cost(config, RECORDS, LENGTH, WORDS, kept_positions=few)[:-1]:
         assert taken.get((part.name, "forward"), 0) == part.forward_flops, part.name
         # torch takes the gradient of a grouped convolution's weight for that of an ungrouped one
-        again = (config.ecg.position_groups - 1) * part.forward_flops
-        extra = again if part.name == "positions" else 0
+        whole = _positions(ecg, RECORDS, False).forward_flops
+        ungrouped = whole * (config.objective.ets_view == "full" if few else 1)
+        extra = (ecg.position_groups - 1) * ungrouped if part.name == "positions" else 0
         assert taken.get((part.name, "backward"), 0) - extra == part.backward_flops, part.name
 
 
