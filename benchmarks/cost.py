@@ -36,6 +36,7 @@ from dbeta_lib.costs import (
     step_cost,
     total,
 )
+from dbeta_lib.encoders.ecg import is_cheap_at
 from dbeta_lib.evaluation.results import versions
 from dbeta_lib.files import write_json
 from dbeta_lib.model import DBeta
@@ -75,8 +76,9 @@ def entry(
 ) -> dict[str, Any]:  # fmt: skip
     """Cost, floors and (with a device) times of a preset at a batch."""
     config = DBetaConfig.preset(preset)
-    words = round(config.objective.mlm_probability * records * length)
-    parts = step_cost(config, records, length, words, element_bytes)
+    words, ecg = round(config.objective.mlm_probability * records * length), config.ecg
+    cheap = is_cheap_at(records, ecg.kept, ecg.tokens, ecg.position_kernel, ecg.ecg_width)
+    parts = step_cost(config, records, length, words, element_bytes, device == "cpu" and cheap)
     times = timed(config, records, length, words, device, repeats) if device else {}
     whole = {d: sum(t.get(d, 0) for t in times.values()) for d in ("forward", "backward")}
     chips = (*CHIPS, here)

@@ -17,7 +17,7 @@ from dbeta_lib.costs import (
     step_cost,
     total,
 )
-from dbeta_lib.encoders.ecg import MOST_NUMBERS
+from dbeta_lib.encoders.ecg import is_cheap_at
 from dbeta_lib.errors import UsageError
 from dbeta_lib.model import DBeta
 from dbeta_lib.training.part_meter import PARTS, PartMeter
@@ -61,8 +61,7 @@ def counted(request):
 def test_every_part_has_the_operations_that_torch_counts(counted):
     config, _, taken = counted
     ecg = config.ecg
-    numbers = RECORDS * ecg.kept * ecg.position_kernel * ecg.ecg_width
-    few = 2 * ecg.kept <= ecg.tokens and numbers <= MOST_NUMBERS
+    few = is_cheap_at(RECORDS, ecg.kept, ecg.tokens, ecg.position_kernel, ecg.ecg_width)
     for part in step_cost(config, RECORDS, LENGTH, WORDS, kept_positions=few)[:-1]:
         assert taken.get((part.name, "forward"), 0) == part.forward_flops, part.name
         # torch takes the gradient of a grouped convolution's weight for that of an ungrouped one

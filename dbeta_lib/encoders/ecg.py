@@ -73,9 +73,9 @@ class PositionalConv(nn.Module):
         On a CPU a convolution of all tokens, three quarters of them thrown away, takes two to three
         times as long as the products at the kept ones; their windows must fit the memory.
         """
-        if keep is not None and x.device.type == "cpu" and 2 * keep.shape[1] <= x.shape[1]:
-            numbers = keep.numel() * self.conv.kernel_size[0] * x.shape[2]
-            if numbers <= MOST_NUMBERS:
+        if keep is not None and x.device.type == "cpu":
+            (records, kept), (tokens, width) = keep.shape, x.shape[1:]
+            if is_cheap_at(records, kept, tokens, self.conv.kernel_size[0], width):
                 return F.gelu(self._at(x, keep))
         out = self.conv(x.transpose(1, 2))
         if self.even:  # an even kernel gives one column too many; the last one goes
@@ -94,6 +94,11 @@ class PositionalConv(nn.Module):
         weight = self.conv.weight.unflatten(0, (groups, -1)).permute(0, 3, 2, 1)
         out = torch.bmm(windows.flatten(2), weight.flatten(1, 2))
         return out.transpose(0, 1).reshape(*keep.shape, -1) + self.conv.bias
+
+
+def is_cheap_at(records: int, kept: int, tokens: int, kernel: int, width: int) -> bool:
+    """Whether positions at the kept tokens alone pay on a CPU: few, and windows that fit."""
+    return 2 * kept <= tokens and records * kept * kernel * width <= MOST_NUMBERS
 
 
 def tokens_at(x: Tensor, keep: Tensor) -> Tensor:
