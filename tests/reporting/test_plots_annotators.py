@@ -7,7 +7,7 @@ from sklearn.metrics import roc_curve
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation import annotators
 from dbeta_lib.evaluation.zero_shot import summarise
-from dbeta_lib.reporting.plots_annotators import plot_annotators
+from dbeta_lib.reporting import plots
 
 CLASSES = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
 
@@ -25,7 +25,7 @@ def measured():
 
 def test_lines_are_the_roc_and_points_the_annotators(measured):
     result, compared = measured
-    chart = plot_annotators(result, compared, model="D-BETA")
+    chart = plots.plot_annotators(result, compared, model="D-BETA")
     axes = chart.axes[1]
     false, true, _ = roc_curve(result.y[:, 1], result.scores[:, 1], drop_intermediate=False)
     lines = {line.get_label().split(" (")[0]: line for line in axes.lines}
@@ -39,7 +39,7 @@ def test_lines_are_the_roc_and_points_the_annotators(measured):
 
 def test_every_annotator_is_inside_and_who_made_the_gold_standard_is_hollow(measured):
     result, compared = measured
-    chart = plot_annotators(result, compared)
+    chart = plots.plot_annotators(result, compared)
     right = chart.axes[0].get_xlim()[1]
     assert right > np.nanmax([1 - one.specificity for one in compared])
     drawn = {line.get_label(): line for line in chart.axes[0].lines}
@@ -52,11 +52,11 @@ def test_every_annotator_is_inside_and_who_made_the_gold_standard_is_hollow(meas
 
 
 def test_a_class_without_positives_has_no_line_and_the_layout_holds(measured, layout_faults):
-    chart = plot_annotators(*measured, title="CODE-test: the model beside six annotators")
+    chart = plots.plot_annotators(*measured, title="CODE-test: the model beside six annotators")
     assert "the model" not in [line.get_label() for line in chart.axes[4].lines]
     assert not layout_faults(chart)
 
 
 def test_without_annotators_there_is_nothing_to_draw(measured):
     with pytest.raises(UsageError, match="no annotator"):
-        plot_annotators(measured[0], [])
+        plots.plot_annotators(measured[0], [])

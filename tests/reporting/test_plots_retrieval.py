@@ -4,7 +4,7 @@ import pytest
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation.prompts import select
 from dbeta_lib.evaluation.retrieval_confusion import Confusion
-from dbeta_lib.reporting.plots_retrieval import plot_confusion
+from dbeta_lib.reporting import plots
 
 RANDOM = np.random.default_rng(0)
 
@@ -18,13 +18,13 @@ def made(k):
     list(select("ptb-xl", "sub")), [f"a long name of a class, number {i}" for i in range(30)],
 ], ids=len)  # fmt: skip
 def test_no_text_is_cut_or_lies_upon_another(classes, layout_faults):
-    chart = plot_confusion(made(len(classes)), classes, title="which is taken for which?")
+    chart = plots.plot_confusion(made(len(classes)), classes, title="which is taken for which?")
     assert layout_faults(chart) == []
 
 
 def test_cells_are_the_shares_and_the_last_row_is_luck(texts_of):
     found = Confusion(np.array([[0.5, np.nan], [0.25, 1]]), np.array([0.3, 0.1]), np.array([4, 9]))
-    chart = plot_confusion(found, ["AF", "<i>$x$"], asked="report", answer="ECG")
+    chart = plots.plot_confusion(found, ["AF", "<i>$x$"], asked="report", answer="ECG")
     numbers = [t for t in texts_of(chart) if t in {"50", "25", "30", "10"}]
     assert sorted(numbers) == ["10", "25", "30", "50"]
     assert {"any ECG", "AF (n = 4)", "class of the ECG found first"} <= set(texts_of(chart))
@@ -34,4 +34,4 @@ def test_cells_are_the_shares_and_the_last_row_is_luck(texts_of):
 
 def test_other_names_than_shares_are_refused():
     with pytest.raises(UsageError, match="do not fit"):
-        plot_confusion(made(3), ["a", "b"])
+        plots.plot_confusion(made(3), ["a", "b"])
