@@ -6,7 +6,7 @@
 # PTB-XL: its folder, all 21,837 records or a part. Five seeds of eight rows, first on these, then on
 # a large synthetic cohort made here; what is finished is not run again. Results go to
 # benchmarks/results/sweeps-gpu and sweeps-gpu-cohort, beside those of the CPU, and notebook 08 reads
-# them: ./run_all.sh --profile ptbxl --only 08 --data ptb-xl=PTB-XL --set sweeps=FOLDER
+# them: ./run_all.sh --profile ptbxl --only 08 --data ptb-xl=PTB-XL --set sweeps=FOLDER (absolute)
 set -euo pipefail
 [ $# -ge 1 ] || { echo "name the folder of PTB-XL: benchmarks/central_gpu.sh DIR" >&2; exit 2; }
 data=$(realpath -- "$1")
