@@ -10,14 +10,12 @@ benchmarks/results/<day>-contrast-cost<LABEL>.json with a page beside it.
 
 import argparse
 import datetime
-import platform
 from pathlib import Path
 from typing import Any
 
 import torch
+from kept import keep, system
 
-from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import write_json
 from dbeta_lib.training.contrast_cost import contrast_cost
 
 WIDTH = 768
@@ -53,16 +51,14 @@ def main() -> None:
     given = parser.parse_args()
     table = contrast_cost(given.batches, WIDTH, given.repeats, given.device)
     day = datetime.date.today().isoformat()
-    machine = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    machine = system()
     if given.device != "cpu":
         machine += f", {torch.cuda.get_device_name()}"
     found = {"day": day, "machine": machine, "threads": torch.get_num_threads(),
              "device": given.device, "repeats": given.repeats,
-             "rows": table.to_dict("records"), "versions": versions()}  # fmt: skip
+             "rows": table.to_dict("records")}  # fmt: skip
     path = given.out / f"{day}-contrast-cost{given.label}.json"
-    write_json(path, found)
-    path.with_suffix(".md").write_text(page(found), encoding="utf-8")
-    print(page(found))
+    keep(path, found, page(found))
 
 
 if __name__ == "__main__":

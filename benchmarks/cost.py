@@ -13,7 +13,6 @@ result goes to benchmarks/results/<day>-cost<LABEL>.json, and its page to benchm
 import argparse
 import datetime
 import os
-import platform
 import statistics
 from collections import defaultdict
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kept import system
 
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.costs import (
@@ -220,7 +220,7 @@ def main(arguments: list[str] | None = None) -> None:
     day = datetime.date.today().isoformat()
     command = f"python benchmarks/cost.py --device {given.device} "
     command += f"--measured-batch {given.measured_batch} --repeats {given.repeats}"
-    machine = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    machine = system()
     found |= {"day": day, "command": command, "machine": machine, "cores": os.cpu_count(),
               "threads": torch.get_num_threads(), "load": os.getloadavg()[0],
               "gpu": torch.cuda.get_device_name() if given.device == "cuda" else "",

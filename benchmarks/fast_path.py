@@ -18,9 +18,7 @@ import argparse
 import dataclasses
 import datetime
 import os
-import platform
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -32,6 +30,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from full_size_step import about, full_page, measure_full
+from kept import keep, system, timed
 
 from dbeta_lib import heads
 from dbeta_lib.batch import Batch
@@ -40,8 +39,6 @@ from dbeta_lib.data.store import SignalStore
 from dbeta_lib.encoders import layers, packed_t5
 from dbeta_lib.encoders.layers import attend
 from dbeta_lib.evaluation.features import extract
-from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import write_json
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import Negatives, RandomNegatives
 from dbeta_lib.training.batches import BatchMaker
@@ -160,15 +157,6 @@ def everywhere(batch: Batch) -> Batch:
     return dataclasses.replace(batch, mlm_places=places, text_asked=None)
 
 
-def timed(step: Step, times: int) -> tuple[float, float]:
-    """Seconds of the clock and of the processor, after one more that finds its data in no cache."""
-    step()
-    start, busy = time.perf_counter(), time.process_time()
-    for _ in range(times):
-        step()
-    return time.perf_counter() - start, time.process_time() - busy
-
-
 def measure(store: SignalStore, steps: int, rounds: int, batch_size: int = 32) -> dict[str, Any]:
     """Records per second, by the clock and by the processor, of each way in each round."""
     ways = Ways(store, DBetaConfig.preset("mini", negatives="random"), batch_size)
@@ -184,7 +172,9 @@ def measure(store: SignalStore, steps: int, rounds: int, batch_size: int = 32) -
     found: dict[str, dict[str, list[float]]] = {n: {"clock": [], "processor": []} for n in work}
     for _ in range(rounds):
         for name, (step, times, records) in work.items():
-            for kind, seconds in zip(found[name], timed(step, times)):
+            step()  # what comes before it has emptied the caches
+            taken = timed(lambda step=step, times=times: [step() for _ in range(times)])
+            for kind, seconds in zip(found[name], taken):
                 found[name][kind].append(times * records / seconds)
     return {
         "batch_size": batch_size, "steps": steps, "rounds": rounds, "switches": "paper",
@@ -263,14 +253,10 @@ def main(arguments: list[str] | None = None) -> None:
     found = {
         "command": f"python benchmarks/fast_path.py {' '.join(words)}",
         "day": datetime.date.today().isoformat(), "load": load, "nice": os.nice(0),
-        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
-        "threads": torch.get_num_threads(), "versions": versions(), **found,
+        "machine": system(), "threads": torch.get_num_threads(), **found,
     }  # fmt: skip
     path = given.out / f"{found['day']}-fast-path-{name}.json"
-    write_json(path, found)
-    text = full_page(found) if given.full else page(found)
-    path.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
+    keep(path, found, full_page(found) if given.full else page(found))
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from kept import keep
+
 from dbeta_lib import DBeta
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.evaluation.baselines import random_encoder
 from dbeta_lib.evaluation.finetune import Finetuned, finetune
 from dbeta_lib.evaluation.finetune_settings import FinetuneConfig
-from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import write_json
 
 HEAD_LR = 0.01  # of notebook 07
 ONE_CYCLE_LR = {"pre-trained": 0.0005, "from scratch": 0.001}  # of notebook 07, by start
@@ -98,11 +98,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(recipe, start, epochs, f"{runs[-1]['macro_auc']:.3f}", flush=True)
     found = {"day": datetime.date.today().isoformat(), "store": store.meta["name"],
              "store_fingerprint": store.fingerprint, "model": given.model.name,
-             "task": given.task, "runs": runs, "versions": versions()}  # fmt: skip
+             "task": given.task, "runs": runs}  # fmt: skip
     name = f"{found['day']}-finetune-recipes-{found['store']}-{runs[0]['n_train']}"
-    write_json(given.out / f"{name}.json", found)
-    (given.out / f"{name}.md").write_text(page(found), encoding="utf-8")
-    print(page(found))
+    keep(given.out / f"{name}.json", found, page(found))
 
 
 if __name__ == "__main__":

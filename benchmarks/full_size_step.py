@@ -1,53 +1,27 @@
 """One step of the full-size network, the fast way and the plain way: `fast_path.py --full`."""
 
-import dataclasses
 import resource
-import time
 from multiprocessing import get_context
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from kept import timed
 
-from dbeta_lib.batch import IGNORED, Batch
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.model import DBeta
 from dbeta_lib.training.loop import Loop
+from dbeta_lib.training.random_batch import random_batch
 from dbeta_lib.training.reference import plain_step
 from dbeta_lib.training.schedule import optimizer_and_schedule
 from dbeta_lib.training.settings import PretrainConfig
-
-# The authors' network (github.com/manhph2211/D-BETA), driven by a plain loop of ours on two idle
-# cores: one step of 8 records of 5,000 samples with 64 text tokens each, single precision.
-OFFICIAL = {"step_seconds": 6.7, "peak_gb": 9}
-
-
-def full_batch(config: DBetaConfig, size: int, tokens: int) -> Batch:
-    """Records of noise with texts of `tokens` words each, a quarter of them to be predicted."""
-    draw = torch.Generator().manual_seed(0)
-    ids = torch.randint(3, config.text.text_architecture["vocab_size"], (size, tokens))
-    hidden = torch.rand(size, tokens, generator=draw) < config.objective.mlm_probability
-    batch = Batch(
-        ecg=torch.randn(size, config.ecg.channels, config.ecg.samples, generator=draw),
-        lead_mask=torch.rand(size, config.ecg.channels, generator=draw) < 0.5,
-        input_ids=ids, attention_mask=torch.ones_like(ids),
-        mlm_labels=torch.where(hidden, ids, IGNORED), is_aligned=(torch.arange(size) % 2).float(),
-        report_id=torch.arange(size),
-    )  # fmt: skip
-    return dataclasses.replace(batch, mlm_places=batch.places())
-
-
-def timed(step) -> tuple[float, float]:
-    """Seconds of the clock and of the processor."""
-    start, busy = time.perf_counter(), time.process_time()
-    step()
-    return time.perf_counter() - start, time.process_time() - busy
 
 
 def full_steps(config: DBetaConfig, way: str, steps: int, size: int, tokens: int, threads: int):
     """Seconds of the clock and of the processor of each step, and the peak of memory in GB."""
     torch.set_num_threads(threads)
-    model, batch = DBeta(config).train(), full_batch(config, size, tokens)
+    words = round(config.objective.mlm_probability * size * tokens)
+    model, batch = DBeta(config).train(), random_batch(config, size, tokens, words)
     settings = PretrainConfig(batch_size=size)
     if way == "fast path":
         loop = Loop(Accelerator(), model, None, None, None, settings)
@@ -68,8 +42,7 @@ def measure_full(steps: int, size: int = 8, tokens: int = 64) -> dict[str, Any]:
         with get_context("spawn").Pool(1) as pool:
             given = (config, way, steps, size, tokens, torch.get_num_threads())
             found[way] = pool.apply(full_steps, given)
-    return {"batch_size": size, "text_tokens": tokens, "steps": steps, "official": OFFICIAL,
-            "ways": found}  # fmt: skip
+    return {"batch_size": size, "text_tokens": tokens, "steps": steps, "ways": found}
 
 
 def full_page(found: dict[str, Any]) -> str:
@@ -80,20 +53,14 @@ def full_page(found: dict[str, Any]) -> str:
         cells(way, best[way], f"{min(ways['processor']):.2f}", ways["peak_gb"])
         for way, ways in found["ways"].items()
     )
-    official = found["official"]
     return f"""# The full-size network: a step of {found["batch_size"]} records
 
 {about(found)}, preset `paper`, {found["text_tokens"]} text tokens, best of {found["steps"]} steps
 
 | way | s per step | processor s | largest memory, GB |
 |---|---:|---:|---:|
-{rows}| official network, a plain loop, two idle cores | {official["step_seconds"]} | – | \
-{official["peak_gb"]} |
-
-A step is forward, backward and optimizer in single precision. The official row was measured by us
-with the authors' code on the same shapes, on two idle cores of this kind of machine: only a run of
-this script on two idle cores compares with it. Its seconds over the fast path's above: \
-{official["step_seconds"] / best["fast path"]:.2f}.
+{rows}
+A step is forward, backward and optimizer in single precision.
 All texts are {found["text_tokens"]} tokens long here, so the fast path saves nothing on padding.
 """
 

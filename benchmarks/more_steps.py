@@ -14,14 +14,13 @@ import datetime
 from pathlib import Path
 
 import pandas as pd
+from kept import keep
 
 from dbeta_lib import DBeta
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.evaluation.baselines import random_encoder
 from dbeta_lib.evaluation.features import extract
 from dbeta_lib.evaluation.probe import linear_probe
-from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import write_json
 from dbeta_lib.reporting.tables import pivot
 
 
@@ -43,12 +42,10 @@ def main() -> None:
         rows += probed(steps, encoder, store, given.task)
         print(steps, *(f"{row['macro_auc']:.3f}" for row in rows[-3:]), flush=True)
     found = {"store": store.meta["name"], "store_fingerprint": store.fingerprint,
-             "records": len(store), "task": given.task, "checkpoints": rows,
-             "versions": versions()}  # fmt: skip
+             "records": len(store), "task": given.task, "checkpoints": rows}  # fmt: skip
     day = datetime.date.today().isoformat()
     path = given.out / f"{day}-more-steps-{store.meta['name']}-{len(store)}.json"
-    write_json(path, found)
-    path.with_suffix(".md").write_text(page(found), encoding="utf-8")
+    keep(path, found, page(found))
 
 
 def page(found: dict) -> str:

@@ -17,7 +17,6 @@ import argparse
 import datetime
 import multiprocessing
 import os
-import platform
 import resource
 import time
 from pathlib import Path
@@ -25,10 +24,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from kept import keep, system
 
 from dbeta_lib.balanced import BalancedNegatives
-from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import write_json
 from dbeta_lib.n3s import NegativeTable
 from dbeta_lib.neighbours import TIE, farthest
 from dbeta_lib.seeds import rng
@@ -190,18 +188,15 @@ def main() -> None:
     load, day = os.getloadavg()[0], datetime.date.today().isoformat()
     size = given.texts, given.dim, given.tau, given.device
     ways = {way: measured(way, *size) for way in ("n3s", "balanced")}
-    machine = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    machine = system()
     if given.device != "cpu":
         machine += f", {torch.cuda.get_device_name()}"
     command = "python benchmarks/negatives_at_scale.py --texts {} --dim {} --tau {:g} --device {}"
     found = {"day": day, "command": command.format(*size), "machine": machine, "load": load,
              "cores": os.cpu_count(), "threads": torch.get_num_threads(), "texts": given.texts,
-             "dim": given.dim, "tau": given.tau, "device": given.device, "ways": ways,
-             "versions": versions()}  # fmt: skip
+             "dim": given.dim, "tau": given.tau, "device": given.device, "ways": ways}  # fmt: skip
     name = f"{day}-negatives-at-scale-{given.texts}x{given.dim}{given.label}.json"
-    write_json(given.out / name, found)
-    (given.out / name).with_suffix(".md").write_text(page(found), encoding="utf-8")
-    print(page(found))
+    keep(given.out / name, found, page(found))
 
 
 if __name__ == "__main__":

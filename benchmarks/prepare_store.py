@@ -17,7 +17,6 @@ import argparse
 import datetime
 import multiprocessing
 import os
-import platform
 import resource
 import shutil
 import threading
@@ -25,12 +24,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from kept import keep, system
 
 from dbeta_lib.data import prepare
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.synthetic import generate
-from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import write_json
 from dbeta_lib.leads import MIMIC_LEADS, order_to
 
 MIMIC = 800_035  # records of MIMIC-IV-ECG 1.0
@@ -251,13 +249,10 @@ def main() -> None:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     day = datetime.date.today().isoformat()
-    machine = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
-    found = {"day": day, "machine": machine, "preparation": made, "reading": read,
-             "versions": versions()}  # fmt: skip
+    machine = system()
+    found = {"day": day, "machine": machine, "preparation": made, "reading": read}  # fmt: skip
     path = given.out / f"{day}-prepare-store{given.label}.json"
-    write_json(path, found)
-    path.with_suffix(".md").write_text(page(found), encoding="utf-8")
-    print(page(found))
+    keep(path, found, page(found))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ is a dry run of the script: its times say nothing of a GPU, and its files say `d
 import argparse
 import datetime
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -28,14 +27,13 @@ from typing import Any
 
 import pandas as pd
 import torch
+from kept import keep, system
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.costs import step_cost, total
 from dbeta_lib.data import ensure_store
 from dbeta_lib.errors import DBetaError
-from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import write_json
 from dbeta_lib.model import DBeta
 from dbeta_lib.training.layers import compiled
 from dbeta_lib.training.machine_rates import matrix_rate
@@ -273,12 +271,9 @@ def main(arguments: list[str] | None = None) -> int:
     told = " ".join(sys.argv[1:] if arguments is None else arguments)
     found |= {"command": f"python benchmarks/pretrain_gpu.py {told}".strip(), "day": day,
               "gpu": torch.cuda.get_device_name() if is_gpu else "",
-              "machine": f"{platform.machine()}, {platform.system()}",
-              "versions": {**versions(), "python": platform.python_version()}}  # fmt: skip
+              "machine": system()}  # fmt: skip
     path = given.out / f"{day}-pretrain-gpu{'' if is_gpu else '-dry-run'}.json"
-    write_json(path, found)
-    path.with_suffix(".md").write_text(page(found), encoding="utf-8")
-    print(page(found))
+    keep(path, found, page(found))
     return 0 if found["run"]["falling"] or not is_gpu else 1
 
 

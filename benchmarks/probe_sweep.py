@@ -14,13 +14,12 @@ benchmarks/results/<day>-probe-sweep-<store>-<records>.json.
 
 import argparse
 import datetime
-import os
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from kept import keep, machine, timed
 from torch import nn
 
 from dbeta_lib import DBeta
@@ -32,18 +31,9 @@ from dbeta_lib.evaluation.features import extract
 from dbeta_lib.evaluation.merl_head import BATCH, DECAY, EPOCHS, RATE
 from dbeta_lib.evaluation.merl_probe import PERCENTS, merl_probe
 from dbeta_lib.evaluation.probe import FRACTIONS, SEEDS, linear_probe
-from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import write_json
 
 TASKS = ("super", "sub", "form", "rhythm")
 WANTED_S = 120  # of the kit's sweep, on two cores
-
-
-def timed(function, *args, **options) -> tuple[float, float, object]:
-    """Seconds of the clock and of the processor (of all cores together), and what came out."""
-    start, busy = time.perf_counter(), time.process_time()
-    out = function(*args, **options)
-    return time.perf_counter() - start, time.process_time() - busy, out
 
 
 def sweep(store: SignalStore, features: np.ndarray, task: str) -> dict:
@@ -51,8 +41,8 @@ def sweep(store: SignalStore, features: np.ndarray, task: str) -> dict:
     valid, splits = store.labels_valid(task), store.records["split"]
     given = (features, store.labels(task), splits)
     about = {"patients": store.records["patient_id"], "valid": valid, "progress": False}
-    kit_s, kit_cpu_s, kit = timed(linear_probe, *given, FRACTIONS, SEEDS, **about)
-    merl_s, merl_cpu_s, merl = timed(merl_probe, *given, PERCENTS, SEEDS, **about)
+    kit_s, kit_cpu_s, kit = timed(lambda: linear_probe(*given, FRACTIONS, SEEDS, **about))
+    merl_s, merl_cpu_s, merl = timed(lambda: merl_probe(*given, PERCENTS, SEEDS, **about))
     return {
         "task": task, **{name: int((valid & (splits == name)).sum()) for name in SPLITS},
         "classes": len(kit[-1].classes), "kit_s": kit_s, "kit_cpu_s": kit_cpu_s,
@@ -138,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     encoder, name = random_encoder(DBetaConfig.preset("mini"), 0), "an untrained mini"
     if given.model:
         encoder, name = DBeta.from_pretrained(given.model).eval(), f"{given.model.name}, given"
-    features_s, features_cpu_s, features = timed(extract, encoder, store, progress=False)
+    features_s, features_cpu_s, features = timed(lambda: extract(encoder, store, progress=False))
     print(f"features {features_s:.1f} s", flush=True)
     rows = []
     for task in TASKS:
@@ -148,19 +138,13 @@ def main(arguments: list[str] | None = None) -> None:
     embed_s = features_s / len(store)
     for row in rows:
         row["through_s"] = extrapolate(row, train_s, embed_s)
-    machine = (
-        f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} threads, Python {platform.python_version()}"
-    )
-    found = {"day": datetime.date.today().isoformat(), "machine": machine, "encoder": name,
+    found = {"day": datetime.date.today().isoformat(), "machine": machine(), "encoder": name,
              "store": store.meta["name"], "store_fingerprint": store.fingerprint,
              "records": len(store), "width": features.shape[1], "features_s": features_s,
              "features_cpu_s": features_cpu_s, "batches": given.batches, "train_s": train_s,
-             "embed_s": embed_s, "tasks": rows, "versions": versions()}  # fmt: skip
+             "embed_s": embed_s, "tasks": rows}  # fmt: skip
     path = given.out / f"{found['day']}-probe-sweep-{found['store']}-{len(store)}.json"
-    write_json(path, found)
-    path.with_suffix(".md").write_text(page(found), encoding="utf-8")
-    print(page(found))
+    keep(path, found, page(found))
 
 
 if __name__ == "__main__":

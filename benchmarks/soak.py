@@ -13,7 +13,6 @@ goes to benchmarks/results/<day>-soak<LABEL>.json with a page beside it.
 import argparse
 import datetime
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -22,17 +21,17 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from kept import keep, system
 from torch import nn
 
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data import ensure_store
-from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import write_json
 from dbeta_lib.training.pretrain import pretrain
 from dbeta_lib.training.start import build_model
 
 NOTED_EVERY = 10  # steps
 SETTLED = 0.5  # share of the steps after which the slope is taken
+EARLY = 0.2  # and the one after which it is told as well
 MB = 2**20
 
 
@@ -76,13 +75,13 @@ def _own_mb(process: psutil.Process) -> float:
     return (memory.rss - memory.shared) / MB
 
 
-def slope_of(steps: list[int], values: list[float]) -> dict[str, float]:
-    """`mb_per_1000` steps in the second half, and its standard error `se`; MB in.
+def slope_of(steps: list[int], values: list[float], after: float = SETTLED) -> dict[str, float]:
+    """`mb_per_1000` steps after a share of them, and its standard error `se`; MB in.
 
     Notes that follow each other are alike, so the error is that of the means of ten equal parts
     (fewer where there are fewer notes; four at least).
     """
-    later = np.asarray(steps) > SETTLED * steps[-1]
+    later = np.asarray(steps) > after * steps[-1]
     x, y = (np.asarray(v, dtype=float)[later] for v in (steps, values))
     parts = min(10, len(x))
     x, y = (np.array([part.mean() for part in np.array_split(v, parts)]) for v in (x, y))
@@ -131,7 +130,8 @@ def page(found: dict[str, Any]) -> str:
         "| {title} | {start:,.1f} | {middle:,.1f} | {end:,.1f} | {mb_per_1000:+.2f} ± {se:.2f} |"
     )
     rows = "\n".join(cells.format(title=TITLES[k], **v) for k, v in found["kinds"].items())
-    half = found["steps"] // 2
+    half, notes = found["steps"] // 2, found["notes"]
+    early = slope_of(notes["step"], notes["own"], EARLY)
     return f"""# Memory over {found["steps"]:,} steps of pre-training
 
 `{found["command"]}`, {found["day"]}, {found["machine"]}, {found["threads"]} thread(s)
@@ -145,7 +145,10 @@ written eight times.
 {rows}
 
 The slope is that of a line through the means of ten equal stretches of the second half, with its
-standard error. The whole run took {found["seconds"] / 60:.1f} minutes.
+standard error. The half was chosen when a first run had been seen: taken after the first
+{EARLY:.0%} of the steps, while memory still settles, the process's own slope is
+{early["mb_per_1000"]:+.2f} ± {early["se"]:.2f}. The whole run took {found["seconds"] / 60:.1f} \
+minutes.
 """
 
 
@@ -165,14 +168,11 @@ def main(arguments: list[str] | None = None) -> None:
         found = soak(Path(folder), **size)
     day = datetime.date.today().isoformat()
     command = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in size.items())
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python "
     found |= {"day": day, "command": f"python benchmarks/soak.py {command}",
-              "machine": machine + platform.python_version(), "threads": torch.get_num_threads(),
-              "versions": versions()}  # fmt: skip
+              "machine": f"{system()}, {os.cpu_count()} cores",
+              "threads": torch.get_num_threads()}  # fmt: skip
     path = given.out / f"{day}-soak{given.label}.json"
-    write_json(path, found)
-    path.with_suffix(".md").write_text(page(found), encoding="utf-8")
-    print(page(found))
+    keep(path, found, page(found))
 
 
 if __name__ == "__main__":

@@ -10,21 +10,17 @@ named and left out. Writes, with a page, benchmarks/results/<day>-text-pairs.jso
 
 import argparse
 import datetime
-import os
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
+from kept import keep, machine
 
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.embedders import HubEmbedder, TfidfEmbedder, embed_reports
 from dbeta_lib.errors import EncoderAbsent
-from dbeta_lib.evaluation.results import versions
 from dbeta_lib.evaluation.text_pairs import load_pairs, pair_cosines, pair_table
-from dbeta_lib.files import write_json
 from dbeta_lib.n3s import distinct_reports
 
 CONTROL = "words alone (control)"
@@ -111,18 +107,11 @@ def main(arguments: list[str] | None = None) -> None:
         cosines[name] = pair_cosines(pairs, embedder.embed)
         encoders[name] |= reading(embedder, reports) if reports else {}
         print(name, encoders[name], flush=True)
-    machine = (
-        f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} threads, Python {platform.python_version()}"
-    )
-    found = {"day": datetime.date.today().isoformat(), "machine": machine, "store": store,
+    found = {"day": datetime.date.today().isoformat(), "machine": machine(), "store": store,
              "reports": len(reports), "encoders": encoders, "absent": absent,
-             "pairs": pair_table(pairs, cosines).to_dict("records"),
-             "versions": versions()}  # fmt: skip
+             "pairs": pair_table(pairs, cosines).to_dict("records")}  # fmt: skip
     path = given.out / f"{found['day']}-text-pairs.json"
-    write_json(path, found)
-    path.with_suffix(".md").write_text(page(found), encoding="utf-8")
-    print(page(found))
+    keep(path, found, page(found))
 
 
 if __name__ == "__main__":

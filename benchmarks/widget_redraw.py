@@ -15,19 +15,16 @@ benchmarks/results/<day>-widget-redraw-<store>-<records>.json.
 import argparse
 import datetime
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
+from kept import keep, machine
 
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.embedders import TfidfEmbedder
-from dbeta_lib.evaluation.results import versions
-from dbeta_lib.files import write_json
 from dbeta_lib.n3s import ensure_table
 from dbeta_lib.reporting import widgets
 from dbeta_lib.reporting.widgets.shell import Panel
@@ -159,19 +156,14 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     store, load = SignalStore.open(given.store), [os.getloadavg()[0]]
     rows = measure(store, given.times)
-    machine = (
-        f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} threads, Python {platform.python_version()}"
-    )
-    found = {"day": datetime.date.today().isoformat(), "machine": machine, "cores": os.cpu_count(),
-             "store": store.meta["name"], "store_fingerprint": store.fingerprint,
-             "records": len(store), "sampling_rate": store.sampling_rate, "rows": rows,
-             "times": given.times, "load": [*load, os.getloadavg()[0]],
-             "versions": versions()}  # fmt: skip
+    found = {
+        "day": datetime.date.today().isoformat(), "machine": machine(), "cores": os.cpu_count(),
+        "store": store.meta["name"], "store_fingerprint": store.fingerprint,
+        "records": len(store), "sampling_rate": store.sampling_rate, "rows": rows,
+        "times": given.times, "load": [*load, os.getloadavg()[0]],
+    }  # fmt: skip
     path = given.out / f"{found['day']}-widget-redraw-{found['store']}-{len(store)}.json"
-    write_json(path, found)
-    path.with_suffix(".md").write_text(page(found), encoding="utf-8")
-    print(page(found))
+    keep(path, found, page(found))
 
 
 if __name__ == "__main__":

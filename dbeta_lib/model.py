@@ -1,8 +1,8 @@
 """D-BETA: two encoders, fusion, four heads (paper section 3).
 
-`forward` trains, `encode_ecg` and `encode_text` give the features that probes, zero-shot and
-retrieval use. Parts are named for what they do; `official_names.py` maps them onto the official
-checkpoint.
+`forward` trains; `encode_ecg` and `encode_text`, the features that probes, zero-shot and retrieval
+use, stand in `inference.py`. Parts are named for what they do; `official_names.py` maps them onto
+the official checkpoint.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from dbeta_lib import official_names
 from dbeta_lib.batch import Batch
 from dbeta_lib.checkpoint_files import HubFiles
 from dbeta_lib.config import DBetaConfig
-from dbeta_lib.data.reports import normalise_report
 from dbeta_lib.encoders.ecg import ECGEncoder
 from dbeta_lib.encoders.layers import init_linear, unrounded
 from dbeta_lib.encoders.text import TextEncoder, architecture_of, load_tokenizer
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.fusion import Fusion
 from dbeta_lib.heads import ETMHead, MEMHead, MLMHead, Pooler
-from dbeta_lib.inference import check_ecg, inference_mode, length_groups
+from dbeta_lib.inference import Inference
 from dbeta_lib.leads import LEADS, MIMIC_LEADS, order_to
 from dbeta_lib.losses import (
     etm_loss,
@@ -40,7 +39,7 @@ from dbeta_lib.packing import Packing, unpacked
 from dbeta_lib.processes import ALONE, Processes
 
 
-class DBeta(HubFiles, nn.Module):
+class DBeta(Inference, HubFiles, nn.Module):
     """ECG-text model after D-BETA (ICML 2025, arXiv 2410.02131).
 
     >>> model = DBeta(DBetaConfig.preset("mini"))
@@ -293,86 +292,6 @@ class DBeta(HubFiles, nn.Module):
         if self.ets_scale is not None:
             logits = logits * self.ets_scale.exp() + self.ets_bias
         return logits
-
-    # -- inference: no gradient, no dropout, whatever mode the model is in -----------------------
-
-    @inference_mode
-    def encode_ecg(self, ecg: Tensor, lead_mask: Tensor | None = None) -> Tensor:
-        """Features `[B, D]` of ECGs `[B, 12, T]` in mV at `sampling_rate`, all tokens seen.
-
-        lead_mask `[B, 12]` or `[12]` bool, True = present. Raises UsageError for another shape,
-        NaN, or amplitudes that are no mV.
-        """
-        ecg, lead_mask = check_ecg(ecg, lead_mask, self.config.ecg, self.device)
-        return self.ecg_stream(self.present(ecg, lead_mask), None)[2]
-
-    @inference_mode
-    def encode_tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Features `[B, D]` of token ids `[B, L]` with their mask (1 = a token)."""
-        device = self.device
-        return self.text_stream(input_ids.to(device), attention_mask.to(device))[2]
-
-    @inference_mode
-    def encode_text(self, texts: list[str], batch_size: int = 64) -> Tensor:
-        """Features `[B, D]` of texts, in their order; lower-cased and folded as reports are.
-
-        Without an attention mask (released switches) only texts of equal length share a batch,
-        since padding would change the result.
-        """
-        if isinstance(texts, str):
-            raise UsageError("encode_text takes a list of texts; write [text] for a single one")
-        limit = self.config.text.max_text_tokens
-        tokenizer = self.tokenizer
-        ids = [
-            tokenizer(normalise_report(t), truncation=True, max_length=limit)["input_ids"]
-            for t in texts
-        ]
-        out = torch.zeros(len(ids), self.config.fusion.fusion_width, device=self.device)
-        equal_only = not self.config.text.text_attention_mask
-        for group in length_groups([len(i) for i in ids], batch_size, equal_only):
-            padded = tokenizer.pad({"input_ids": [ids[i] for i in group]}, return_tensors="pt")
-            out[group] = self.encode_tokens(padded["input_ids"], padded["attention_mask"])
-        return out
-
-    @inference_mode
-    def reconstruct(
-        self,
-        ecg: Tensor,
-        lead_mask: Tensor | None = None,
-        noise: Tensor | None = None,
-        texts: list[str] | None = None,
-        mask_ratio: float | None = None,
-    ) -> dict[str, Tensor]:
-        """Hide tokens of ECGs `[B, 12, T]` and fill them in.
-
-        Returns prediction and target `[B, 12, tokens * patch]` in the target's scaled units, and
-        mask `[B, tokens]` (1 = hidden). texts are the reports that the fusion may read; an empty
-        text each when absent. mask_ratio: share of the tokens hidden, 0..1, the config's when
-        absent. Raises UsageError for one that hides no token or all of them.
-        """
-        ecg, lead_mask = check_ecg(ecg, lead_mask, self.config.ecg, self.device)
-        tokens = self.config.ecg.tokens_of(ecg.shape[-1])
-        if noise is None:
-            noise = torch.rand(len(ecg), tokens)
-        kept = None if mask_ratio is None else round(tokens * (1 - mask_ratio))
-        if kept is not None and not 1 <= kept < tokens:
-            raise UsageError(
-                f"a mask ratio of {mask_ratio:g} hides {tokens - kept} of {tokens} tokens; "
-                "at least one must be hidden and one kept"
-            )
-        texts = [normalise_report(t) for t in texts or [""] * len(ecg)]
-        read = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt",
-                              max_length=self.config.text.max_text_tokens)  # fmt: skip
-        read, noise = read.to(self.device), noise.to(self.device)
-        seen = self.present(ecg, lead_mask)
-        streams = self.streams(seen, read["input_ids"], read["attention_mask"], noise, kept)
-        prediction = self.samples(streams)
-        target = self.mem_target(ecg, seen)
-        return {
-            "prediction": prediction.transpose(1, 2).flatten(2),
-            "target": target.transpose(1, 2).flatten(2),
-            "mask": streams.mask,
-        }
 
     @classmethod
     def from_released(

@@ -70,8 +70,8 @@ class PositionalConv(nn.Module):
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """At the tokens that `keep` `[B, kept]` numbers, else at all: `[B, kept or tokens, width]`.
 
-        On a CPU a convolution of all tokens, three quarters of them thrown away, takes two to three
-        times as long as the products at the kept ones; their windows must fit the memory.
+        On a CPU a convolution of all tokens, most of them thrown away, takes longer than the
+        products at the kept ones (benchmarks/fast_path.py); their windows must fit the memory.
         """
         if keep is not None and x.device.type == "cpu":
             (records, kept), (tokens, width) = keep.shape, x.shape[1:]

@@ -28,8 +28,8 @@ def attend(
     mask: bool, True = may be attended to, or float, added; it broadcasts to `[B, heads, queries,
     keys]`. dropout: what the probabilities go through. scale: 1 / sqrt(d) where absent.
 
-    On a CPU the kernel takes no dropout; what torch then does instead takes half as long again as
-    these few products, which draw the same dropout.
+    On a CPU the kernel takes no dropout; what torch then does instead takes longer than these few
+    products, which draw the same dropout.
     """
     share = dropout.p if dropout is not None and dropout.training else 0.0
     if share == 0 or q.device.type != "cpu" or q.dtype is torch.bfloat16:

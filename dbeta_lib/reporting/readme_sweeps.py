@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dbeta_lib.evaluation.verdict import sentence
 from dbeta_lib.reporting.tables import format_interval, pivot, show
 from dbeta_lib.sweeps import QUESTIONS, Comparison, read_runs
 from dbeta_lib.sweeps.pairs import PAIRS
@@ -25,12 +26,15 @@ def render_sweep(name: str, results: Path) -> str:
 def _levels(compared: Comparison) -> str:
     facts = [run.facts for run in compared.runs]
     trained = next(f for f in facts if f["model"] == "dbeta")
-    seeds = max(len({f["seed"] for f in facts if f["name"] == name}) for name in compared.names)
+    counts = {name: sum(f["name"] == name for f in facts) for name in compared.names}
+    most = max(counts.values())
+    fewer = ", ".join(f"{name}: {n}" for name, n in counts.items() if n < most)
+    seeds = f"{most} seeds{f' ({fewer})' if fewer else ''}"
     levels = compared.levels().replace({"question": QUESTIONS})
     table = pivot(levels, rows="name", columns="question", interval_digits=3)
     title = (
         f"{trained['data']}, {trained['task']}, {trained['steps']} steps of "
-        f"{trained['batch_size']}, {seeds} seeds, n = {_rows(compared):,}; macro AUC [95 % over "
+        f"{trained['batch_size']}, {seeds}, n = {_rows(compared):,}; macro AUC [95 % over "
         "patients and seeds]:"
     )
     return f"{title}\n\n{table.to_markdown()}\n"
@@ -54,15 +58,17 @@ def _matching(compared: Comparison) -> str:
 
 def _verdicts(compared: Comparison, pairs: dict[str, tuple[str, str]]) -> str:
     rows: dict[str, dict[str, str]] = {}
-    for question in ASKED:
-        for what, row in compared.verdicts(pairs, question).iterrows():
-            told = format_interval(row["value"], row["low"], row["high"], interval_digits=3)
+    told = {question: compared.verdicts(pairs, question) for question in ASKED}
+    for question, verdicts in told.items():
+        for what, row in verdicts.iterrows():
+            shown = format_interval(row["value"], row["low"], row["high"], interval_digits=3)
             hint = ", exploratory" if row["exploratory"] else ""
             rows.setdefault(what, {"what": what})[QUESTIONS[question]] = (
-                f"{row['verdict']}{hint}: {told}, p = {row['p_holm']:.2g}"
+                f"{row['verdict']}{hint}: {shown}, p = {row['p_holm']:.2g}"
             )
     table = show(pd.DataFrame(list(rows.values())))
     title = (
         "Verdicts: difference in macro AUC, paired by seed and patient, Holm's p over the column:"
     )
-    return f"{title}\n\n{table.to_markdown()}\n"
+    words = " ".join(f"{QUESTIONS[question]}: {sentence(one)}" for question, one in told.items())
+    return f"{title}\n\n{table.to_markdown()}\n\n{words[0].upper()}{words[1:]}\n"

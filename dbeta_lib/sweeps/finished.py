@@ -89,6 +89,10 @@ class FinishedRun:
         """Arrays of `scores.npz`. Raises DBetaError where it is absent or damaged."""
         return read_scores(self.folder / SCORES)
 
+    def check(self) -> None:
+        """Read all of it. Raises DBetaError where scores or records are absent or damaged."""
+        _ = self.scores, self.results
+
     @cached_property
     def text_pairs(self) -> pd.DataFrame | None:
         """The pairs of texts with their cosines (`sweeps.texts`); None of a run without texts."""

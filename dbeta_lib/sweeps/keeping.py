@@ -28,8 +28,7 @@ def keep(runs: Iterable[Run], out: Path | str, destination: Path | str) -> int:
         raise UsageError(f"--keep {destination} is the folder of the runs itself; name another")
     finished = [run for run in runs if (run.folder(out) / RUN).is_file()]
     for run in finished:
-        found = open_run(run.folder(out))
-        found.scores, found.results  # noqa: B018  (raises for a damaged one, before any copying)
+        open_run(run.folder(out)).check()  # before any copying
     for run in finished:
         _copy(run.folder(out), run.folder(destination))
     return len(finished)

@@ -24,7 +24,7 @@ def twin_of(run: Run, identity: dict[str, Any], out: Path | str) -> FinishedRun 
             continue
         try:
             found = open_run(path.parent)
-            found.scores, found.results  # noqa: B018  (whole, or it is no twin)
+            found.check()  # whole, or it is no twin
         except DBetaError:
             continue
         same = (found.facts["identity"], found.facts["profile"]) == (identity, run.profile_name)

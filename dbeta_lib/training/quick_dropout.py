@@ -1,4 +1,4 @@
-"""Dropout from sixteen random bits for each number: the same law, drawn several times as fast.
+"""Dropout from sixteen random bits for each number: the same law, drawn faster.
 
 On a CPU torch takes longer over the draws of dropout than over many a layer. A share is met to
 1 / 65,536. Seeds give other draws than torch's, so a run is another one with it.

@@ -10,8 +10,8 @@ from dbeta_lib.files import sha256_bytes
 _LIBRARY = Path(__file__).parents[1]
 DECIDING = (
     "augmentations.py", "balanced.py", "batch.py", "config.py", "encoders/*.py", "fusion.py",
-    "heads.py", "leads.py", "losses.py", "mined_tables.py", "model.py", "n3s.py", "packing.py",
-    "presets.py", "processes.py", "seeds.py", "sinkhorn.py", "training/batches.py",
+    "heads.py", "inference.py", "leads.py", "losses.py", "mined_tables.py", "model.py", "n3s.py",
+    "packing.py", "presets.py", "processes.py", "seeds.py", "sinkhorn.py", "training/batches.py",
     "training/loop.py", "training/masking.py", "training/quick_dropout.py",
     "training/recorder.py", "training/schedule.py", "training/tokens.py",
 )  # fmt: skip

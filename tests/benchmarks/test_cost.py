@@ -1,6 +1,5 @@
 """The page of costs is that of its result file, and a small run measures every part."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -16,11 +15,8 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("cost", FOLDER / "cost.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark("cost")
 
 
 def test_the_page_is_what_the_last_result_file_gives(benchmark):

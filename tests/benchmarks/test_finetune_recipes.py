@@ -1,8 +1,6 @@
 """The benchmark of fine-tuning recipes: what it runs and writes on a small store."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
@@ -10,15 +8,10 @@ from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data import prepare
 from dbeta_lib.model import DBeta
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "finetune_recipes.py"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("finetune_recipes", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark("finetune_recipes")
 
 
 def test_both_recipes_run_from_both_starts_and_the_page_has_a_row_each(benchmark, tmp_path):

@@ -1,8 +1,5 @@
 """The benchmark of negatives checks what it measures: a wrong table and a wrong law are found."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,16 +8,12 @@ from dbeta_lib.n3s import NegativeTable
 from dbeta_lib.neighbours import farthest
 from dbeta_lib.sinkhorn import balanced_law
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "negatives_at_scale.py"
 TEXTS, DIM = 400, 12
 
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("negatives_at_scale", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark("negatives_at_scale")
 
 
 @pytest.fixture(scope="module")

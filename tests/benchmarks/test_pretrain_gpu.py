@@ -1,8 +1,6 @@
 """The GPU benchmark: a dry run with a small network, and its word without a GPU."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,15 +8,10 @@ import torch
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.costs import step_cost, total
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "pretrain_gpu.py"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("pretrain_gpu", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark("pretrain_gpu")
 
 
 def test_without_a_gpu_it_says_so_in_one_sentence(benchmark, monkeypatch, capsys, tmp_path):

@@ -1,22 +1,15 @@
 """The benchmark of probe sweeps: what it writes on a small store, and its arithmetic."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
 from dbeta_lib.data import prepare
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "probe_sweep.py"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("probe_sweep", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark("probe_sweep")
 
 
 def test_100_epochs_through_the_encoder_embed_val_and_test_after_each(benchmark):

@@ -1,22 +1,14 @@
 """The soak finds a leak, and takes the slope from where memory has settled."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "soak.py"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("soak", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark("soak")
 
 
 class Leaking(nn.Module):

@@ -1,8 +1,6 @@
 """The benchmark of text pairs: what it writes of a small encoder; an absent one is left out."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,15 +10,10 @@ from transformers import BertConfig, BertModel
 from dbeta_lib.data import prepare
 from dbeta_lib.encoders.text import train_tokenizer
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "text_pairs.py"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("text_pairs", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark("text_pairs")
 
 
 def test_encoders_are_asked_timed_and_named_and_an_absent_one_is_left_out(

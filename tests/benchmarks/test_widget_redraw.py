@@ -1,23 +1,16 @@
 """The benchmark of the widgets: each is moved and timed, and the page says how long it took."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dbeta_lib.data import ensure_store
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "widget_redraw.py"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("widget_redraw", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark("widget_redraw")
 
 
 @pytest.fixture(scope="module")

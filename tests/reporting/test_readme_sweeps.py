@@ -1,10 +1,14 @@
-"""The README's tables of a sweep say what the kept runs say."""
+"""The README's tables of a sweep say what the kept runs say.
+
+That they are what `render_sweep` gives, tests/test_readme.py shows for every block.
+"""
 
 from pathlib import Path
 
 import pytest
 
 from dbeta_lib.errors import DBetaError
+from dbeta_lib.reporting.readme import blocks
 from dbeta_lib.reporting.readme_sweeps import FOLDER, RESAMPLES, render_sweep
 from dbeta_lib.sweeps import Comparison, read_runs, read_sweep
 from dbeta_lib.sweeps.pairs import PAIRS
@@ -14,7 +18,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def test_verdicts_levels_and_controls_are_those_of_the_runs():
-    said = render_sweep("central", RESULTS)
+    said = blocks((ROOT / "README.md").read_text(encoding="utf-8"))["sweep-central"]
     compared = Comparison(read_runs(RESULTS / FOLDER, "central"), RESAMPLES)
     table = compared.verdicts(PAIRS["central"], "probe_10")
     lines = said.splitlines()
