@@ -53,6 +53,7 @@ class Profile:
     languages: tuple[str, ...] = ("en",)
     keep_models: bool = False  # False: a model is removed once it is evaluated
     overrides: dict[str, Any] = field(default_factory=dict)  # of every row's config
+    settings: dict[str, Any] = field(default_factory=dict)  # of every row's pre-training
 
     def __post_init__(self):
         object.__setattr__(self, "seeds", whole_numbers(self.seeds, "seeds"))
@@ -121,7 +122,7 @@ class Run:
     @property
     def training(self) -> PretrainConfig:
         """What `training.pretrain` is told. Raises UsageError for an unknown setting."""
-        own = {} if self.model == SUPERVISED else self.settings
+        own = {} if self.model == SUPERVISED else {**self.profile.settings, **self.settings}
         p = self.profile
         common = {
             "steps": p.steps, "batch_size": p.batch_size, "lr": p.lr, "seed": self.seed,

@@ -54,8 +54,8 @@ _ROW = {
 def read_sweep(path: Path | str, profile: str = "demo", **changes: Any) -> Sweep:
     """The sweep of a file at one of its profiles; `changes` are further fields of `Profile`.
 
-    `overrides` among the changes are added to the profile's own. Raises UsageError naming the file
-    and what in it is unknown, of another type, given twice, or not to be built.
+    `overrides` and `settings` among the changes are added to the profile's own. Raises UsageError
+    naming the file and what in it is unknown, of another type, given twice, or not to be built.
     """
     path = Path(path)
     file = _known(_read(path), _FILE, str(path))
@@ -129,8 +129,10 @@ def _known(values: Any, known: dict[str, Any], where: str) -> dict[str, Any]:
 def _profile(values: Any, changes: dict[str, Any], where: str) -> Profile:
     if not isinstance(values, dict):
         raise UsageError(f"{where} is no table of fields")
-    overrides = {**values.get("overrides", {}), **changes.get("overrides", {})}
-    merged = {**values, **changes, "overrides": overrides}
+    added = {
+        name: {**values.get(name, {}), **changes.get(name, {})} for name in ("overrides", "settings")
+    }
+    merged = {**values, **changes, **added}
     return Profile(**checked_fields(Profile, merged, where))
 
 
