@@ -1,6 +1,6 @@
 """The fast path of pre-training beside the plain one: records/s, and what each step of it saves.
 
-    python benchmarks/fast_path.py --store STORE
+    python benchmarks/fast_path.py --store STORE [--switches paper] [--compiled]
     python benchmarks/fast_path.py --full
 
 The first trains `mini` in all ways in turn, round after round, each way from the same weights on
@@ -20,7 +20,7 @@ import datetime
 import os
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,18 @@ import torch
 from accelerate import Accelerator
 from full_size_step import about, full_page, measure_full
 from kept import keep, system, timed
+from torch import Tensor
 
 from dbeta_lib import heads
 from dbeta_lib.batch import Batch
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.encoders import layers, packed_t5
-from dbeta_lib.encoders.layers import attend
 from dbeta_lib.evaluation.features import extract
+from dbeta_lib.losses import mem_loss
 from dbeta_lib.model import DBeta
 from dbeta_lib.n3s import Negatives, RandomNegatives
+from dbeta_lib.outputs import Streams
 from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.layers import prepared
 from dbeta_lib.training.loop import Loop
@@ -59,6 +61,7 @@ from dbeta_lib.training.settings import PretrainConfig
 from dbeta_lib.training.start import build_model
 
 WANTED, WANTED_PIPELINE = 2, 10
+COMPILED = "layers through torch.compile"
 Step = Callable[[], Any]
 
 
@@ -74,6 +77,7 @@ class Ways:
         reports = store.records["report_id"].to_numpy()[store.rows("train")]
         self.negatives: Negatives = RandomNegatives(reports[reports >= 0])
         self.tokenizer = build_model(config, store).tokenizer
+        self.lasting = ExitStack()  # what is done to the models once, as `pretrain` does
 
     def model(self) -> DBeta:
         return build_model(self.config, self.store, 0, self.tokenizer).train()
@@ -90,19 +94,23 @@ class Ways:
         pack: bool = True,
         change: Callable[[Batch], Batch] = lambda batch: batch,
         kinds: Kinds | None = None,
-        attend: Callable = attend,
+        within: Callable[[], AbstractContextManager] = nullcontext,
         fused: bool = True,
         quick: bool = True,
+        compiled: bool = False,
     ) -> Step:
         """The step of `pretrain`, or what is left of it with one thing switched off."""
         model, maker = self.model(), self.maker(kind)
         loop = Loop(Accelerator(), model, maker, None, None, self.settings)
-        settings = PretrainConfig.of(self.settings, quick_dropout=quick)
+        settings = PretrainConfig.of(self.settings, quick_dropout=quick, compile=compiled)
+        self.lasting.enter_context(prepared(model, settings))
+        if kinds:
+            self.lasting.enter_context(plainly(model, kinds))
         if not fused:
             loop.optimizer, loop.schedule = optimizer_and_schedule(loop.parameters, self.settings)
 
         def step() -> None:
-            with prepared(model, settings), plainly(model, kinds or {}), attending(attend):
+            with within():
                 loop._one_step(change(maker[loop.step].packed(pack)))
             if loop.step % self.settings.log_every == 0:
                 loop.recorder.means(loop.step)
@@ -114,12 +122,14 @@ class Ways:
         optimizer, _ = optimizer_and_schedule([*model.parameters()], self.settings)
         return lambda: plain_step(model, next(batches), optimizer)
 
-    def all(self) -> dict[str, Step]:
+    def all(self, compiled: bool = False) -> dict[str, Step]:
         """By name, the fast path first and the reference last."""
+        more = {COMPILED: self.fast(compiled=True)} if compiled else {}
         limit = self.config.text.max_text_tokens
         return {
             "fast path": self.fast(),
-            "eager attention": self.fast(attend=eager_attend),
+            "eager attention": self.fast(within=eagerly),
+            "all ECG tokens to the end": self.fast(within=to_the_end),
             "positions of all ECG tokens": self.fast(kinds=POSITIONS),
             "logits of words at all positions": self.fast(change=everywhere),
             "padded to the longest of the batch": self.fast(pack=False),
@@ -127,6 +137,7 @@ class Ways:
             "a Python loop over records": self.fast(kind=PlainBatches),
             "torch's dropout": self.fast(quick=False),
             "AdamW in a loop": self.fast(fused=False),
+            **more,
             "reference": self.reference(),
         }
 
@@ -139,11 +150,28 @@ class Ways:
 
 
 @contextmanager
-def attending(attend: Callable) -> Iterator[None]:
-    """Every attention of the fast path goes through `attend`."""
+def eagerly() -> Iterator[None]:
+    """Every attention of the fast path written out."""
     with ExitStack() as stack:
         for module in (layers, packed_t5, heads):
-            stack.enter_context(mock.patch.object(module, "attend", attend))
+            stack.enter_context(mock.patch.object(module, "attend", eager_attend))
+        yield
+
+
+@contextmanager
+def to_the_end() -> Iterator[None]:
+    """The last layers of fusion and MEM decoder for all tokens, of which few are read."""
+
+    def streams(model: DBeta, ecg: Tensor, noise: Tensor, batch: Batch) -> Streams:
+        given = batch.input_ids, batch.attention_mask, noise
+        return model.streams(ecg, *given, packing=batch.packing())
+
+    def mem(model: DBeta, read: Tensor, restore: Tensor, whole: Tensor, seen: Tensor):
+        samples, mask = model.mem_head(read, restore), restore >= read.shape[1] - 1
+        return samples, mem_loss(samples, model.mem_target(whole, seen), mask.to(seen.dtype))
+
+    changed = {"_batch_streams": streams, "_mem": mem}
+    with mock.patch.multiple(DBeta, **changed):
         yield
 
 
@@ -157,10 +185,23 @@ def everywhere(batch: Batch) -> Batch:
     return dataclasses.replace(batch, mlm_places=places, text_asked=None)
 
 
-def measure(store: SignalStore, steps: int, rounds: int, batch_size: int = 32) -> dict[str, Any]:
+def measure(
+    store: SignalStore,
+    steps: int,
+    rounds: int,
+    switches: str = "recommended",
+    compiled: bool = False,
+    batch_size: int = 32,
+) -> dict[str, Any]:
     """Records per second, by the clock and by the processor, of each way in each round."""
-    ways = Ways(store, DBetaConfig.preset("mini", negatives="random"), batch_size)
-    trained = ways.all()
+    config = DBetaConfig.preset("mini", switches=switches, negatives="random")
+    ways = Ways(store, config, batch_size)
+    with ways.lasting:
+        return _measured(ways, steps, rounds, compiled)
+
+
+def _measured(ways: Ways, steps: int, rounds: int, compiled: bool) -> dict[str, Any]:
+    store, batch_size, trained = ways.store, ways.settings.batch_size, ways.all(compiled)
     fast, plain = (batches_of(ways.maker(kind)) for kind in (BatchMaker, PlainBatches))
     rows, encoder = np.arange(min(len(store), 8 * batch_size)), ways.model()
     others = {
@@ -177,7 +218,8 @@ def measure(store: SignalStore, steps: int, rounds: int, batch_size: int = 32) -
             for kind, seconds in zip(found[name], taken):
                 found[name][kind].append(times * records / seconds)
     return {
-        "batch_size": batch_size, "steps": steps, "rounds": rounds, "switches": "paper",
+        "batch_size": batch_size, "steps": steps, "rounds": rounds,
+        "switches": ways.config.switches,
         "largest_loss_difference": ways.difference(), "records_per_s": found,
     }  # fmt: skip
 
@@ -209,8 +251,8 @@ def page(found: dict[str, Any]) -> str:
     fed, fed_cpu = beside("batches", "fast path")
     return f"""# The fast path of pre-training beside the plain one
 
-{about(found)}, `mini`, switches `paper`, batches of {found["batch_size"]}, medians of \
-{found["rounds"]} rounds of {found["steps"]} steps
+{about(found)}, `mini`, switches `{found["switches"]}`, batches of \
+{found["batch_size"]}, medians of {found["rounds"]} rounds of {found["steps"]} steps
 
 The fast path trains **{gain:.2f} times** the records/s of the reference ({gain_cpu:.2f} by the \
 processor; {WANTED} wanted; in each round {rounds}). One process makes batches {fed:.0f} times as \
@@ -219,8 +261,8 @@ fast as they are trained on ({fed_cpu:.0f} by the processor; {WANTED_PIPELINE} w
 | training | records/s | records per processor second | of the fast path | by the processor |
 |---|---:|---:|---:|---:|
 {trained}
-Between first and last row the fast path with one thing switched off, named by what stands in its
-place. The fast path is `pretrain` with `pack_texts` and `quick_dropout`. Without dropout the losses
+Between first and last row the fast path with one thing changed, named by what stands in its place.
+The fast path is `pretrain` with `pack_texts` and `quick_dropout`. Without dropout the losses
 of both paths differ by {found["largest_loss_difference"]:.1e} of their size at most.
 
 | without training | records/s | records per processor second |
@@ -232,6 +274,10 @@ of both paths differ by {found["largest_loss_difference"]:.1e} of their size at 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, help="a store at 100 Hz, as PTB-XL's")
+    parser.add_argument("--switches", choices=("recommended", "paper"), default="recommended")
+    parser.add_argument(
+        "--compiled", action="store_true", help="also layers through torch.compile; a minute more"
+    )
     parser.add_argument("--full", action="store_true", help="the full-size network instead")
     parser.add_argument("--steps", type=int, help="of each way and round (3; also with --full)")
     parser.add_argument("--rounds", type=int, default=12)
@@ -244,12 +290,14 @@ def main(arguments: list[str] | None = None) -> None:
         found, name = measure_full(given.steps or 3), "full"
     else:
         store = SignalStore.open(given.store)
-        found = measure(store, given.steps or 3, given.rounds)
+        found = measure(store, given.steps or 3, given.rounds, given.switches, given.compiled)
         name = f"{store.meta['name']}-{len(store)}"
+        name += "" if given.switches == "recommended" else f"-{given.switches}"
     words = ["--full" if given.full else "--store STORE"]
-    for option in ("steps", "rounds"):
+    for option in ("switches", "steps", "rounds"):
         if getattr(given, option) != parser.get_default(option):
             words.append(f"--{option} {getattr(given, option)}")
+    words += ["--compiled"] * given.compiled
     found = {
         "command": f"python benchmarks/fast_path.py {' '.join(words)}",
         "day": datetime.date.today().isoformat(), "load": load, "nice": os.nice(0),

@@ -272,15 +272,30 @@ def _t5(config: DBetaConfig, batch: int, length: int) -> tuple[Work, int]:
 
 
 def _fusion(config: DBetaConfig, batch: int, length: int) -> Work:
-    """Both streams: self-attention, cross-attention on the other, feed-forward."""
-    width, tokens = config.fusion.fusion_width, 1 + config.ecg.kept
-    work = Work()
-    for own, other in ((length, tokens), (tokens, length)):
-        work += _attention_block(batch, own, own, width)
-        work += _attention_block(batch, own, other, width)
-        work += linear(batch * own, width, 4 * width) + linear(batch * own, 4 * width, width)
-        work += norm(width).times(3)
-    return work.times(config.fusion.fusion_layers) + Work(parameters=2 * width)
+    """Both streams: self-attention, cross-attention on the other, feed-forward.
+
+    Of the last layer of ECGs the class token alone, unless MEM reads the rest.
+    """
+    width, tokens, layers = (
+        config.fusion.fusion_width,
+        1 + config.ecg.kept,
+        config.fusion.fusion_layers,
+    )
+    last = tokens if config.mem.mem_layer in (-1, layers) else 1
+    work = _fusion_layer(batch, length, length, tokens, width).times(layers)
+    if layers:
+        work += _fusion_layer(batch, tokens, tokens, length, width).times(layers - 1)
+        work += _fusion_layer(batch, last, tokens, length, width)
+    return work + Work(parameters=2 * width)
+
+
+def _fusion_layer(batch: int, queries: int, own: int, other: int, width: int) -> Work:
+    """One stream's layer, of which `queries` of its `own` tokens are asked for."""
+    work = _attention_block(batch, queries, own, width)
+    work += _attention_block(batch, queries, other, width)
+    rows = batch * queries
+    work += linear(rows, width, 4 * width) + linear(rows, 4 * width, width)
+    return work + norm(width).times(3)
 
 
 def _mlm(config: DBetaConfig, words: int) -> Work:
@@ -291,11 +306,12 @@ def _mlm(config: DBetaConfig, words: int) -> Work:
 
 
 def _mem(config: DBetaConfig, batch: int, kept: int, every: int) -> Work:
-    """The decoder on all places, those removed among them."""
-    mem, width = config.mem, config.mem.decoder_width
-    block = _attention_block(batch, every // batch, every // batch, width)
-    block += linear(every, width, 4 * width) + linear(every, 4 * width, width)
-    block += norm(width).times(2)
-    work = linear(kept, config.fusion.fusion_width, width) + block.times(mem.decoder_layers)
-    work += norm(width) + Work(parameters=width)  # mask token
-    return work + linear(every, width, config.ecg.channels * config.ecg.patch)
+    """The decoder on all places; of its last block, and after it, those removed alone."""
+    mem, width, tokens = config.mem, config.mem.decoder_width, every // batch
+    removed = every - kept
+    work = linear(kept, config.fusion.fusion_width, width) + norm(width) + Work(parameters=width)
+    for queries in [every] * (mem.decoder_layers - 1) + [removed] * (mem.decoder_layers > 0):
+        work += _attention_block(batch, queries // batch, tokens, width)
+        work += linear(queries, width, 4 * width) + linear(queries, 4 * width, width)
+        work += norm(width).times(2)
+    return work + linear(removed, width, config.ecg.channels * config.ecg.patch)

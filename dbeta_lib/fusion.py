@@ -37,20 +37,21 @@ class FusionLayer(nn.Module):
         other_kept: Tensor | None,
         x_packing: Packing | None = None,
         other_packing: Packing | None = None,
-        asked: Packing | None = None,
+        asked: Tensor | None = None,
+        asked_packing: Packing | None = None,
     ) -> Tensor:
         """x `[B, n, H]`, other `[B, m, H]`; `*_kept` bool `[B, n]`, `[B, m]` or None for all.
 
-        One with a packing is its tokens `[N, H]` alone. asked: the tokens of x to be returned, if
-        not all: `[M, H]`.
+        One with a packing is its tokens `[N, H]` alone. asked: those tokens of x, packed or not,
+        that are returned, if not all.
         """
         if asked is None:
             attended = self.self_attention(x, keys_kept=x_kept, packing=x_packing)
         else:
-            whole, x = x, asked.pack(x_packing.unpack(x))
-            attended = self.self_attention(x, whole, x_kept, asked, x_packing)
+            attended = self.self_attention(asked, x, x_kept, asked_packing, x_packing)
+            x, x_packing = asked, asked_packing
         x = self.self_norm(self.dropout(attended) + x)
-        crossed = self.cross_attention(x, other, other_kept, asked or x_packing, other_packing)
+        crossed = self.cross_attention(x, other, other_kept, x_packing, other_packing)
         x = self.cross_norm(self.dropout(crossed) + x)
         return self.ffn_norm(self.dropout(self.ffn_out(F.gelu(self.ffn_in(x)))) + x)
 
@@ -78,22 +79,28 @@ class Fusion(nn.Module):
         ecg: Tensor,
         text_kept: Tensor | None,
         packing: Packing | None = None,
+        class_token_alone: bool = False,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Both streams before the first layer and after each: lists of `layers + 1` tensors.
 
         text `[B, L, H]`, or the tokens `[N, H]` of a packing, ecg `[B, n, H]`, text_kept bool
         `[B, L]`. The ECG stream has no padding. The last state of packed texts has padding again,
-        and of the tokens those alone that the packing asks for.
+        and of the tokens those alone that the packing asks for. class_token_alone: the last layer
+        gives no other token of the ECG, `[B, 1, H]`, where nothing reads the rest.
         """
         text_states, ecg_states = [text + self.modality.weight[0]], [self.ecg_start(ecg)]
-        asked = [None] * len(self.text_layers)
-        if asked and packing is not None:
-            asked[-1] = packing.asked
-        for text_layer, ecg_layer, some in zip(self.text_layers, self.ecg_layers, asked):
+        given = packing
+        for text_layer, ecg_layer in zip(self.text_layers, self.ecg_layers):
             text, ecg = text_states[-1], ecg_states[-1]
-            text_states.append(text_layer(text, ecg, text_kept, None, packing, None, some))
-            ecg_states.append(ecg_layer(ecg, text, None, text_kept, None, packing))
-        text_states[-1] = unpacked(text_states[-1], [packing, *asked][-1] or packing)
+            some, first = None, None
+            if text_layer is self.text_layers[-1]:
+                if packing is not None and packing.asked is not None:
+                    given = packing.asked
+                    some = given.pack(packing.unpack(text))
+                first = ecg[:, :1] if class_token_alone else None
+            text_states.append(text_layer(text, ecg, text_kept, None, packing, None, some, given))
+            ecg_states.append(ecg_layer(ecg, text, None, text_kept, None, packing, first))
+        text_states[-1] = unpacked(text_states[-1], given)
         return text_states, ecg_states
 
     def ecg_start(self, ecg: Tensor) -> Tensor:

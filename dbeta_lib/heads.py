@@ -71,17 +71,26 @@ class DecoderBlock(nn.Module):
         self.ffn_in = nn.Linear(width, 4 * width)
         self.ffn_out = nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self._attend(self.norm_1(x))
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """`[B, n, W]` -> the tokens from number `first` on, `[B, n - first, W]`."""
+        x = x[:, first:] + self._attend(self.norm_1(x), first)
         return x + self._feed_forward(self.norm_2(x))
 
-    def _attend(self, x: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, first: int) -> Tensor:
         """Self-attention by the weights of `attention`, without that module's transposed copies."""
-        part = self.attention
-        read = F.linear(x, part.in_proj_weight, part.in_proj_bias)
-        q, k, v = read.unflatten(-1, (3, part.num_heads, -1)).unbind(2)
-        mixed = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        return part.out_proj(mixed.transpose(1, 2).flatten(2))
+        part, width = self.attention, x.shape[-1]
+        weight, bias = part.in_proj_weight, part.in_proj_bias
+        if first == 0:
+            q, k, v = self._heads(F.linear(x, weight, bias), 3)
+        else:
+            (q,) = self._heads(F.linear(x[:, first:], weight[:width], bias[:width]), 1)
+            k, v = self._heads(F.linear(x, weight[width:], bias[width:]), 2)
+        return part.out_proj(attend(q, k, v).transpose(1, 2).flatten(2))
+
+    def _heads(self, read: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """`[B, n, parts W]` -> each part `[B, heads, n, W / heads]`."""
+        read = read.unflatten(-1, (parts, self.attention.num_heads, -1))
+        return tuple(part.transpose(1, 2) for part in read.unbind(2))
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         """x sigmoid(1.702 x) is silu(1.702 x) / 1.702: scaled weights leave one operation of it."""
@@ -101,7 +110,7 @@ def sinusoids(rows: int, width: int) -> Tensor:
 
 
 class MEMHead(nn.Module):
-    """Decoder of masked ECG modelling: kept tokens -> samples of every token.
+    """Decoder of masked ECG modelling: kept tokens -> samples, of every token or of those removed.
 
     Output `[B, tokens, channels, patch]` in the units of the scaled target (lead-major).
     """
@@ -133,11 +142,36 @@ class MEMHead(nn.Module):
         placed = placed.gather(1, restore.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
         return torch.cat([x[:, :1], placed], dim=1) + self.positions[:, : 1 + restore.shape[1]]
 
-    def forward(self, hidden: Tensor, restore: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, restore: Tensor, order: Tensor | None = None) -> Tensor:
+        """Kept tokens `[B, 1 + kept, H]` -> samples of all tokens, in their order in time.
+
+        order: what undoes `restore`, where only the removed tokens are asked for: `of_removed`.
+        """
+        if order is not None:
+            return self.of_removed(hidden, order)
         x = self.unshuffle(hidden, restore)
         for block in self.blocks:
             x = block(x)
-        samples = self.predict(self.norm(x))[:, 1:]
+        return self._samples(x)[:, 1:]
+
+    def of_removed(self, hidden: Tensor, order: Tensor) -> Tensor:
+        """Samples of the removed tokens alone, `[B, removed, channels, patch]`, in their order.
+
+        hidden `[B, 1 + kept, H]`; order `[B, tokens]`: the tokens' numbers, those kept first. The
+        same numbers as `forward` gives: a token's place is told by its position, not by its row, so
+        nothing is put back in order, and of the last block only what the loss reads is computed.
+        """
+        x = self.embed(hidden)
+        kept = x.shape[1]
+        blanks = self.mask_token.to(x.dtype).expand(len(x), 1 + order.shape[1] - kept, -1)
+        x = torch.cat([x, blanks], dim=1) + self.positions[0][F.pad(order + 1, (1, 0))]
+        for block in self.blocks[:-1]:
+            x = block(x)
+        x = self.blocks[-1](x, kept) if len(self.blocks) else x[:, kept:]
+        return self._samples(x)
+
+    def _samples(self, x: Tensor) -> Tensor:
+        samples = self.predict(self.norm(x))
         return samples.unflatten(-1, (self.channels, self.patch))
 
 

@@ -47,17 +47,21 @@ def mem_target(ecg: Tensor, tokens: int, patch: int, scaling: str = "lead") -> T
 
 def _standardise(x: Tensor) -> Tensor:
     centred = x - x.mean(-1, keepdim=True)
-    variance = centred.square().sum(-1, keepdim=True) / (x.shape[-1] - 1)
+    variance = torch.linalg.vector_norm(centred, dim=-1, keepdim=True).square() / (x.shape[-1] - 1)
     return centred / (variance + 1e-6).sqrt()
 
 
-def mem_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+def mem_loss(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean squared error of the removed tokens, sum(mask * err) / sum(mask).
 
     prediction, target `[B, tokens, channels, patch]`; err is the mean over a token's samples; mask
-    `[B, tokens]`, 1 = removed. 0 when nothing was removed. As many tokens are removed of every
-    record, so the mean over the parts of a batch is that of the whole.
+    `[B, tokens]`, 1 = removed; None: the tokens given are those removed. 0 when nothing was
+    removed. As many tokens are removed of every record, so the mean over the parts of a batch is
+    that of the whole.
     """
+    if mask is None:
+        prediction = full(prediction)
+        return F.mse_loss(prediction, target) if target.numel() else prediction.sum()
     error = F.mse_loss(full(prediction), target, reduction="none").mean(dim=(2, 3))
     return (mask * error).sum() / mask.sum().clamp(min=1)
 

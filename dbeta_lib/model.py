@@ -165,20 +165,24 @@ class DBeta(Inference, HubFiles, nn.Module):
         noise: Tensor | None,
         kept: int | None = None,
         packing: Packing | None = None,
+        class_token_alone: bool = False,
     ) -> Streams:
         """One pass through everything but the heads; `ecg` as `present` returns it.
 
         noise `[B, tokens]` masks ECG tokens, all but `kept` (None: by the config); None keeps all.
         packing: texts are read and fused without their padding, and text_hidden, text_projected and
         all but the last of text_states are of the tokens `[N, ...]` alone; the last one has
-        padding again, and of the tokens those that the packing asks for.
+        padding again, and of the tokens those that the packing asks for. class_token_alone: the
+        last of ecg_states has no other token.
         """
         text_hidden, text_projected, text_pooled = self.text_stream(
             input_ids, attention_mask, packing
         )
         ecg_hidden, ecg_projected, ecg_pooled, mask, restore = self.ecg_stream(ecg, noise, kept)
         is_token = attention_mask.bool()
-        text_states, ecg_states = self.fusion(text_projected, ecg_projected, is_token, packing)
+        text_states, ecg_states = self.fusion(
+            text_projected, ecg_projected, is_token, packing, class_token_alone
+        )
         return Streams(
             text_hidden,
             text_projected,
@@ -205,9 +209,12 @@ class DBeta(Inference, HubFiles, nn.Module):
         places = batch.places()
         masked_words = streams.text_states[-1].flatten(0, 1).index_select(0, places)
         labels = batch.mlm_labels.flatten().index_select(0, places)
+        samples, mem = self._mem(
+            streams.ecg_states[self.config.mem.mem_layer], streams.restore, batch.ecg, ecg
+        )
         logits = {
             "mlm": self.mlm_head(masked_words),
-            "mem": self.samples(streams),
+            "mem": samples,
             "etm": self.etm_head(streams.fused),
         }
         ecg_features = streams.ecg_pooled
@@ -216,7 +223,7 @@ class DBeta(Inference, HubFiles, nn.Module):
         logits["ets"] = self.similarity(ecg_features, processes.gather(streams.text_pooled))
         losses = {
             "mlm": mlm_loss(logits["mlm"], labels, batch.mlm_words),
-            "mem": mem_loss(logits["mem"], self.mem_target(batch.ecg, ecg), streams.mask),
+            "mem": mem,
             "etm": etm_loss(logits["etm"], batch.is_aligned),
             "ets": self.ets_loss(logits["ets"], batch, processes),
         }
@@ -234,7 +241,8 @@ class DBeta(Inference, HubFiles, nn.Module):
 
     def _batch_streams(self, ecg: Tensor, noise: Tensor, batch: Batch) -> Streams:
         ids, mask, packing = batch.input_ids, batch.attention_mask, batch.packing()
-        return self.streams(ecg, ids, mask, noise, packing=packing)
+        alone = self.config.mem.mem_layer not in (-1, self.config.fusion.fusion_layers)
+        return self.streams(ecg, ids, mask, noise, packing=packing, class_token_alone=alone)
 
     def samples(self, streams: Streams) -> Tensor:
         """The MEM head's samples `[B, tokens, channels, patch]`, read after layer `mem_layer`."""
@@ -244,12 +252,22 @@ class DBeta(Inference, HubFiles, nn.Module):
         """The MEM loss without the others; reads no text where MEM reads the ECG before fusion."""
         ecg, noise = self.seen(batch)
         if self.config.mem.mem_layer == 0:
-            _, projected, _, mask, restore = self.ecg_stream(ecg, noise)
-            samples = self.mem_head(self.fusion.ecg_start(projected), restore)
+            _, projected, _, _, restore = self.ecg_stream(ecg, noise)
+            read = self.fusion.ecg_start(projected)
         else:
             streams = self._batch_streams(ecg, noise, batch)
-            samples, mask = self.samples(streams), streams.mask
-        return mem_loss(samples, self.mem_target(batch.ecg, ecg), mask)
+            read, restore = streams.ecg_states[self.config.mem.mem_layer], streams.restore
+        return self._mem(read, restore, batch.ecg, ecg)[1]
+
+    def _mem(
+        self, read: Tensor, restore: Tensor, whole: Tensor, seen: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The removed tokens' samples as the head predicts them, and their loss."""
+        order = restore.argsort(dim=1)
+        samples = self.mem_head(read, restore, order)
+        record = torch.arange(len(order), device=order.device).unsqueeze(1)
+        target = self.mem_target(whole, seen)[record, order[:, read.shape[1] - 1 :]]
+        return samples, mem_loss(samples, target)
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """Sum of the four losses by their weights; a loss of weight 0 costs no gradient."""

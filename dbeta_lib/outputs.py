@@ -35,4 +35,5 @@ class Output:
 
     losses: dict[str, Tensor]  # mlm, mem, etm, ets, total
     features: dict[str, Tensor]  # ecg [B, D], text [B, D], fused [B, 2D]
-    logits: dict[str, Tensor]  # mlm [masked words, V], mem, etm [B, 2], ets [B, B]
+    # mlm [masked words, V], mem [B, removed tokens, channels, patch], etm [B, 2], ets [B, B]
+    logits: dict[str, Tensor]

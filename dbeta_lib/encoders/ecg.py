@@ -185,7 +185,9 @@ class ECGEncoder(nn.Module):
         if self.amplitude is None:
             return 0.0
         ecg = ecg.float()
-        spread, high, low = ecg.std(-1), ecg.amax(-1).clamp(min=0), -ecg.amin(-1).clamp(max=0)
+        centred = ecg - ecg.mean(-1, keepdim=True)
+        spread = torch.linalg.vector_norm(centred, dim=-1) / (ecg.shape[-1] - 1) ** 0.5
+        high, low = ecg.amax(-1).clamp(min=0), -ecg.amin(-1).clamp(max=0)
         sizes = torch.cat([spread / TYPICAL_SPREAD, high / TYPICAL_PEAK, low / TYPICAL_PEAK], 1)
         level = torch.where(sizes > 0, 2 * torch.log(sizes + 0.05), 0.0)
         return self.amplitude(level.to(self.amplitude.weight.dtype)).unsqueeze(1)

@@ -130,7 +130,8 @@ def _profile(values: Any, changes: dict[str, Any], where: str) -> Profile:
     if not isinstance(values, dict):
         raise UsageError(f"{where} is no table of fields")
     added = {
-        name: {**values.get(name, {}), **changes.get(name, {})} for name in ("overrides", "settings")
+        name: {**values.get(name, {}), **changes.get(name, {})}
+        for name in ("overrides", "settings")
     }
     merged = {**values, **changes, **added}
     return Profile(**checked_fields(Profile, merged, where))

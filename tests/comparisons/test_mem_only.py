@@ -35,8 +35,9 @@ def test_the_total_is_the_mem_loss_alone(config, tokenizer, batch):
     one = batch()
     output = model(one)
     target = mem_target(one.ecg * one.lead_mask[..., None], 20, 8)
-    _, mask, _ = model.ecg_encoder(model.present(one.ecg, one.lead_mask), one.ecg_noise)
-    expected = mem_loss(output.logits["mem"], target, mask)
+    _, projected, _, mask, restore = model.ecg_stream(*model.seen(one))
+    samples = model.mem_head(model.fusion.ecg_start(projected), restore)
+    expected = mem_loss(samples, target, mask)
     assert float(output.losses["total"]) == pytest.approx(float(expected), abs=1e-6)
     assert torch.equal(output.losses["total"], model.mem_alone(one))
 
