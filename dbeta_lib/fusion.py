@@ -37,19 +37,24 @@ class FusionLayer(nn.Module):
         other_kept: Tensor | None,
         x_packing: Packing | None = None,
         other_packing: Packing | None = None,
-        asked: Tensor | None = None,
-        asked_packing: Packing | None = None,
+        asked: Packing | None = None,
+        first: int = 0,
     ) -> Tensor:
         """x `[B, n, H]`, other `[B, m, H]`; `*_kept` bool `[B, n]`, `[B, m]` or None for all.
 
-        One with a packing is its tokens `[N, H]` alone. asked: those tokens of x, packed or not,
-        that are returned, if not all.
+        One with a packing is its tokens `[N, H]` alone. asked, or the first so many: the tokens of
+        x to be returned, if not all: `[M, H]`, `[B, first, H]`.
         """
-        if asked is None:
-            attended = self.self_attention(x, keys_kept=x_kept, packing=x_packing)
+        whole = x
+        if asked is not None:
+            x = asked.pack(x_packing.unpack(x))
+            attended = self.self_attention(x, whole, x_kept, asked, x_packing)
+            x_packing = asked
+        elif first:
+            x = x[:, :first]
+            attended = self.self_attention(x, whole, x_kept)
         else:
-            attended = self.self_attention(asked, x, x_kept, asked_packing, x_packing)
-            x, x_packing = asked, asked_packing
+            attended = self.self_attention(x, keys_kept=x_kept, packing=x_packing)
         x = self.self_norm(self.dropout(attended) + x)
         crossed = self.cross_attention(x, other, other_kept, x_packing, other_packing)
         x = self.cross_norm(self.dropout(crossed) + x)
@@ -89,18 +94,17 @@ class Fusion(nn.Module):
         gives no other token of the ECG, `[B, 1, H]`, where nothing reads the rest.
         """
         text_states, ecg_states = [text + self.modality.weight[0]], [self.ecg_start(ecg)]
-        given = packing
-        for text_layer, ecg_layer in zip(self.text_layers, self.ecg_layers):
+        asked, first = [None] * len(self.text_layers), [0] * len(self.ecg_layers)
+        if asked:
+            asked[-1] = None if packing is None else packing.asked
+            first[-1] = int(class_token_alone)
+        for text_layer, ecg_layer, some, few in zip(
+            self.text_layers, self.ecg_layers, asked, first
+        ):
             text, ecg = text_states[-1], ecg_states[-1]
-            some, first = None, None
-            if text_layer is self.text_layers[-1]:
-                if packing is not None and packing.asked is not None:
-                    given = packing.asked
-                    some = given.pack(packing.unpack(text))
-                first = ecg[:, :1] if class_token_alone else None
-            text_states.append(text_layer(text, ecg, text_kept, None, packing, None, some, given))
-            ecg_states.append(ecg_layer(ecg, text, None, text_kept, None, packing, first))
-        text_states[-1] = unpacked(text_states[-1], given)
+            text_states.append(text_layer(text, ecg, text_kept, None, packing, None, some))
+            ecg_states.append(ecg_layer(ecg, text, None, text_kept, None, packing, None, few))
+        text_states[-1] = unpacked(text_states[-1], [packing, *asked][-1] or packing)
         return text_states, ecg_states
 
     def ecg_start(self, ecg: Tensor) -> Tensor:

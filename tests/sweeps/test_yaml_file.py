@@ -47,6 +47,14 @@ def test_rows_and_seeds_are_runs_and_the_row_wins_over_profile_and_file(tmp_path
     assert changed.runs[0].config.get("ecg_layers") == 3
 
 
+def test_a_profile_has_settings_of_every_row_and_a_row_its_own(tmp_path):
+    text = FILE.replace("mem_first: 2,", "mem_first: 2, settings: {lr: 0.1, pack_texts: true},")
+    sweep = read_sweep(written(tmp_path, text), settings={"weight_decay": 0.3})
+    first, _, second = (run.training for run in sweep.runs)
+    assert (first.lr, second.lr) == (0.5, 0.1)
+    assert all(one.pack_texts and one.weight_decay == 0.3 for one in (first, second))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "sentence"),
     [

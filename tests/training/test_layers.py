@@ -67,7 +67,14 @@ def test_recomputed_layers_give_the_same_gradient_and_keep_less(model, batch):
 
 
 @pytest.mark.slow
-def test_compiled_layers_give_the_gradient_without_dropout(model, batch):
+@pytest.mark.parametrize("switches", ["paper", "recommended"])
+@pytest.mark.parametrize("pack", [False, True])
+def test_compiled_layers_give_the_gradient_without_dropout(
+    store, tokenizer, config, batch, switches, pack
+):
+    sizes = {"ecg_layers": 2, "fusion_layers": 2, "decoder_layers": 2}
+    model = build_model(config(switches=switches, **sizes), store, 1, tokenizer).train()
+    batch = batch.packed(pack)
     for part in model.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
