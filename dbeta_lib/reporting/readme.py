@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dbeta_lib.costs import NIGHT, STEPS, UTILISATION
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation.results import load_all, without_digest
 from dbeta_lib.files import atomic_write, read_json
+from dbeta_lib.reporting.readme_speed import cost, speed
 from dbeta_lib.reporting.readme_sweeps import render_sweep
 from dbeta_lib.reporting.tables import pivot, show
 
 BLOCK = re.compile(r"(<!-- begin (\S+) -->\n)(.*?)(<!-- end \2 -->)", re.DOTALL)
-TIMES, COST, SWEEP = "times", "cost", "sweep-"
-_COST_FILES = "????-??-??-cost.json"  # by day; the last counts
+TIMES, SWEEP = "times", "sweep-"
+OTHERS = {"cost": cost, "speed": speed}  # blocks made from the benchmarks' results
 # What decides a cell of the tables; runs of several seeds have the seed in the encoder's name.
 _CELL = [
     "encoder", "task", "protocol", "metric", "label_fraction", "variant", "against", "lead_subset",
@@ -35,7 +35,7 @@ def blocks(text: str) -> dict[str, str]:
 
 
 def render(name: str, results: Path) -> str:
-    """The Markdown of a block: run times, what a step costs by the last `<day>-cost.json`,
+    """The Markdown of a block: run times, what a step costs and how fast it is by the benchmarks,
     the kept runs of the sweep X for `sweep-X`, or the tables of the records kept under the block's
     name.
 
@@ -43,8 +43,10 @@ def render(name: str, results: Path) -> str:
     stand in one table. Raises DBetaError when nothing is kept for it, or when a run holds two
     records for one cell.
     """
-    if name in (TIMES, COST):
-        return _times(results) if name == TIMES else _cost(results)
+    if name == TIMES:
+        return _times(results)
+    if name in OTHERS:
+        return OTHERS[name](results)
     if name.startswith(SWEEP):
         return render_sweep(name.removeprefix(SWEEP), results)
     frame = _runs(name, results)
@@ -191,33 +193,6 @@ def _times(results: Path) -> str:
     sums = {run: sum(t for t in times.values() if t is not None) for run, times in columns.items()}
     rows.append({"notebook": "all"} | {run: _clock(seconds) for run, seconds in sums.items()})
     return show(pd.DataFrame(rows)).to_markdown() + "\n"
-
-
-def _cost(results: Path) -> str:
-    """The paper's run counted: of each chip the least time, and what a share of its peak gives."""
-    files = sorted(results.glob(_COST_FILES))
-    if not files:
-        raise DBetaError(f"{results} holds no count of a step; make it: python benchmarks/cost.py")
-    found = read_json(files[-1])
-    full = next(one for one in found["entries"] if one["preset"] == "paper")
-    step = full["step"]
-    flops = step["forward_flops"] + step["backward_flops"]
-    at_share = f"{STEPS:,} steps at {UTILISATION:.0%} of the peak, h"
-    rows = [
-        {
-            "chip": name,
-            "peak, TFLOPS": f"{peak / 1e12:,.0f}",
-            "a step at least, ms": f"{1e3 * step['floor'][name]:.1f}",
-            at_share: f"{full['hours'][name]:.1f}",
-            f"share needed for {NIGHT} h": f"{full['utilisation_of_a_night'][name]:.0%}",
-        }
-        for name, peak in ((chip["name"], chip["flops"]) for chip in found["chips"])
-    ]
-    title = (
-        f"A step of batch {full['batch']} with {full['text_tokens']} text tokens is "
-        f"{flops / 1e12:.1f} TFLOP in bf16, all {STEPS:,} steps {STEPS * flops / 1e18:.2f} EFLOP:"
-    )
-    return f"{title}\n\n{show(pd.DataFrame(rows)).to_markdown()}\n"
 
 
 def _clock(seconds: float | None) -> str:

@@ -85,7 +85,7 @@ def test_the_last_row_of_the_times_is_their_sum(tmp_path):
 
 
 def test_the_cost_of_a_step_is_that_of_the_last_count_and_of_no_other_benchmark(tmp_path):
-    with pytest.raises(DBetaError, match=r"no count of a step.*benchmarks/cost.py"):
+    with pytest.raises(DBetaError, match=r"no result 'cost'.*benchmarks/cost.py"):
         render("cost", tmp_path)
     chip = {"name": "H9", "flops": 5e12, "bandwidth": 1e12}
     counted = {"preset": "paper", "batch": 128, "text_tokens": 64, "hours": {"H9": 7.25},
@@ -102,3 +102,31 @@ def test_the_cost_of_a_step_is_that_of_the_last_count_and_of_no_other_benchmark(
     assert [cell.strip() for cell in made.strip().splitlines()[-1].split("|")[1:-1]] == [
         "H9", "5", "600.0", "7.2", "36%",
     ]  # fmt: skip
+
+
+def test_speed_is_that_of_the_last_results_and_the_largest_table(tmp_path):
+    with pytest.raises(DBetaError, match=r"no fast path.*benchmarks/fast_path.py"):
+        render("speed", tmp_path)
+    ways = {"fast path": [30.0, 40.0], "reference": [10.0, 20.0], "batches": [300.0, 400.0]}
+    rates = {name: {"clock": of, "processor": of} for name, of in ways.items()}
+    path = {"switches": "paper", "threads": 2, "records_per_s": rates}
+    slower = {**rates, "reference": {kind: [20.0, 20.0] for kind in ("clock", "processor")}}
+    write_json(tmp_path / "2026-01-01-fast-path-a.json", {**path, "records_per_s": slower})
+    write_json(tmp_path / "2026-01-02-fast-path-a.json", path)
+    write_json(tmp_path / "2026-01-02-fast-path-full.json", {"ways": {}})
+    with pytest.raises(DBetaError, match=r"no result 'soak'.*benchmarks/soak.py"):
+        render("speed", tmp_path)
+    grown = {"own": {"mb_per_1000": 0.26, "middle": 100.0, "end": 101.2}}
+    write_json(tmp_path / "2026-01-01-soak.json", {"kinds": grown, "steps": 2000})
+    with pytest.raises(DBetaError, match=r"no negatives at scale.*benchmarks/negatives_at"):
+        render("speed", tmp_path)
+    for texts, seconds in ((9000, 61.0), (500, 9.0)):
+        of = {"build_s": seconds, "peak_mb": 1025.0}
+        found = {"texts": texts, "dim": 8, "threads": 1, "ways": {"n3s": of, "balanced": of}}
+        write_json(tmp_path / f"2026-01-01-negatives-at-scale-{texts}x8.json", found)
+    fast, soak, negatives = render("speed", tmp_path).strip().splitlines()
+    assert "paper switches on 2 CPU threads: 35 records/s, the plain way 15, [2.50 times]" in fast
+    assert "10 times as fast as they are used" in fast and "2026-01-02-fast-path-a.md" in fast
+    assert "[0.3 MB per 1,000 steps]" in soak and "101 at the end" in soak
+    assert "[9,000 distinct reports of 8 numbers]" in negatives and "on 1 thread:" in negatives
+    assert "in 1:01 min below 1.1 GB" in negatives
