@@ -11,7 +11,7 @@ import pandas as pd
 from dbeta_lib.evaluation.verdict import sentence
 from dbeta_lib.reporting.tables import format_interval, pivot, show
 from dbeta_lib.sweeps import QUESTIONS, Comparison, read_runs
-from dbeta_lib.sweeps.pairs import PAIRS
+from dbeta_lib.sweeps.pairs import AGAINST, pairs_of
 
 FOLDER, RESAMPLES = "sweeps", 1000
 ASKED = ("probe_10", "zero_shot")  # what verdicts are shown of
@@ -20,7 +20,9 @@ ASKED = ("probe_10", "zero_shot")  # what verdicts are shown of
 def render_sweep(name: str, results: Path) -> str:
     """Markdown of the sweep `name` of `results`/sweeps. Raises DBetaError where none is kept."""
     compared = Comparison(read_runs(results / FOLDER, name), RESAMPLES)
-    return "\n".join([_levels(compared), _matching(compared), _verdicts(compared, PAIRS[name])])
+    against = f", each against {AGAINST[name]}" if name in AGAINST else ""
+    pairs = pairs_of(name, compared.names)
+    return "\n".join([_levels(compared), _matching(compared), _verdicts(compared, pairs, against)])
 
 
 def _levels(compared: Comparison) -> str:
@@ -29,7 +31,7 @@ def _levels(compared: Comparison) -> str:
     counts = {name: sum(f["name"] == name for f in facts) for name in compared.names}
     most = max(counts.values())
     fewer = ", ".join(f"{name}: {n}" for name, n in counts.items() if n < most)
-    seeds = f"{most} seeds{f' ({fewer})' if fewer else ''}"
+    seeds = f"{most} seed{'s' * (most > 1)}{f' ({fewer})' if fewer else ''}"
     levels = compared.levels().replace({"question": QUESTIONS})
     table = pivot(levels, rows="name", columns="question", interval_digits=3)
     title = (
@@ -56,7 +58,7 @@ def _matching(compared: Comparison) -> str:
     return f"{title}\n\n{table.to_markdown()}\n"
 
 
-def _verdicts(compared: Comparison, pairs: dict[str, tuple[str, str]]) -> str:
+def _verdicts(compared: Comparison, pairs: dict[str, tuple[str, str]], against: str) -> str:
     rows: dict[str, dict[str, str]] = {}
     told = {question: compared.verdicts(pairs, question) for question in ASKED}
     for question, verdicts in told.items():
@@ -68,7 +70,8 @@ def _verdicts(compared: Comparison, pairs: dict[str, tuple[str, str]]) -> str:
             )
     table = show(pd.DataFrame(list(rows.values())))
     title = (
-        "Verdicts: difference in macro AUC, paired by seed and patient, Holm's p over the column:"
+        f"Verdicts{against}: difference in macro AUC, paired by seed and patient, Holm's p over "
+        "the column:"
     )
     words = " ".join(f"{QUESTIONS[question]}: {sentence(one)}" for question, one in told.items())
     return f"{title}\n\n{table.to_markdown()}\n\n{words[0].upper()}{words[1:]}\n"

@@ -4,6 +4,8 @@ Verdicts of one sweep and question form one table, and Holm's correction counts 
 what is compared is written down here and not chosen after looking.
 """
 
+from collections.abc import Iterable
+
 PAIRS: dict[str, dict[str, tuple[str, str]]] = {
     "central": {
         "ETS": ("+ ETS", "baseline"),
@@ -24,3 +26,19 @@ PAIRS: dict[str, dict[str, tuple[str, str]]] = {
         },
     },
 }
+
+# The other sweeps turn one thing at a time: each row against this one.
+AGAINST = {
+    "negatives": "N3S",
+    "comparisons": "D-BETA",
+    "text_encoders": "T5 tiny",
+    "augmentations": "none",
+    "switches": "recommended",
+}
+
+
+def pairs_of(sweep: str, names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """What is compared in a sweep of the kit, of whose rows `names` are finished."""
+    if sweep in PAIRS:
+        return PAIRS[sweep]
+    return {name: (name, AGAINST[sweep]) for name in names if name != AGAINST[sweep]}

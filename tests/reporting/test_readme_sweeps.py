@@ -11,7 +11,7 @@ from dbeta_lib.errors import DBetaError
 from dbeta_lib.reporting.readme import blocks
 from dbeta_lib.reporting.readme_sweeps import FOLDER, RESAMPLES, render_sweep
 from dbeta_lib.sweeps import Comparison, read_runs, read_sweep
-from dbeta_lib.sweeps.pairs import PAIRS
+from dbeta_lib.sweeps.pairs import AGAINST, PAIRS, pairs_of
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -36,6 +36,13 @@ def test_every_pair_is_of_two_rows_that_the_sweep_has():
     for sweep, pairs in PAIRS.items():
         rows = read_sweep(ROOT / "notebooks" / "sweeps" / f"{sweep}.yaml", "ptbxl").names
         assert {name for pair in pairs.values() for name in pair} <= set(rows)
+    for sweep, base in AGAINST.items():
+        rows = read_sweep(ROOT / "notebooks" / "sweeps" / f"{sweep}.yaml", "ptbxl").names
+        pairs = pairs_of(sweep, rows)
+        assert {name for name, _ in pairs.values()} == set(rows) - {base}
+        assert {other for _, other in pairs.values()} == {base} <= set(rows)
+    files = {path.stem for path in (ROOT / "notebooks" / "sweeps").glob("*.yaml")}
+    assert files == {*PAIRS, *AGAINST}
 
 
 def test_a_sweep_that_is_not_kept_is_one_sentence(tmp_path):
