@@ -37,7 +37,7 @@ class BatchMaker(Dataset):
     drawn from. batch_size: records over all processes; this process makes its slice, `rank` of
     `world`. purpose: another word gives other draws from the same seed. plain_steps: so many steps
     at the start show records as they are, neither rolled nor with leads dropped. pack_texts: texts
-    are read without their padding (see `Packing`).
+    are read without their padding (see `Packing`), unless the switches attend to it.
     Raises UsageError when the store does not fit the config or holds too few records.
     """
 
@@ -64,10 +64,10 @@ class BatchMaker(Dataset):
         self.rows = rows[reports[rows] >= 0]
         self.left_out = len(rows) - len(self.rows)
         _check_sizes(batch_size, world, len(self.rows), store.path)
-        _check_packing(pack_texts, config)
         self.store, self.config, self.negatives = store, config, negatives
         self.batch_size, self.seed, self.purpose = batch_size, seed, purpose
-        self.plain_steps, self.pack_texts = plain_steps, pack_texts
+        self.plain_steps = plain_steps
+        self.pack_texts = pack_texts and config.text.text_attention_mask
         self.world = world
         self.share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.report_ids = reports[self.rows].astype(np.int64)
@@ -233,12 +233,4 @@ def _check_sizes(batch_size: int, world: int, records: int, path: Any) -> None:
         raise UsageError(
             f"batch_size={batch_size} is more than the {records} records with a report in {path}; "
             "lower it"
-        )
-
-
-def _check_packing(pack_texts: bool, config: DBetaConfig) -> None:
-    if pack_texts and not config.text.text_attention_mask:
-        raise UsageError(
-            "pack_texts: these switches attend to padding, so a text cannot be read without it; "
-            "leave pack_texts out"
         )

@@ -49,7 +49,8 @@ class PretrainConfig:
     compile: bool = False  # layers by torch.compile: minutes at the start, faster steps on a GPU
     explode: float = 20.0  # stop when the total loss exceeds this many times the first step's
     # Texts are read without their padding: less work where most are short, the same losses, dropout
-    # drawn otherwise. `compile` then leaves the text encoder as it is.
+    # drawn otherwise. `compile` then leaves the text encoder as it is. Switches that attend to
+    # padding (`text_attention_mask` false, as in the released code) keep it.
     pack_texts: bool = False
     quick_dropout: bool = False  # on a CPU, dropout of the same law drawn faster, and otherwise
     # Layers run twice, their activations are not kept: less memory, more time, the same weights.

@@ -60,6 +60,7 @@ CHANGES = {  # parameter -> another value, and among which values it is changed
     "hidden_share": (0.5, "synthetic"),
     "preset": ("paper", "synthetic"),
     "dropout": (0.5, "synthetic"),
+    "training": ({"pack_texts": True}, "synthetic"),
     "switches": ("paper", "synthetic"),
     "task": ("form", "real"),
     "more_tasks": (["form"], "real"),

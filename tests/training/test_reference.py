@@ -8,7 +8,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import T5Config
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from dbeta_lib.errors import UsageError
 from dbeta_lib.packing import Packing
 from dbeta_lib.training.batches import BatchMaker
 from dbeta_lib.training.layers import recomputed
@@ -148,9 +147,10 @@ def test_packing_and_back_leaves_zeros_where_no_token_is():
     assert torch.autograd.gradcheck(lambda x: packing.unpack(packing.pack(x).sin()), whole)
 
 
-def test_packing_is_refused_where_padding_is_attended_to(make, config):
-    with pytest.raises(UsageError, match="pack_texts: these switches attend to padding"):
-        make(BatchMaker, config(text_attention_mask=False), pack_texts=True)
+def test_padding_that_is_attended_to_is_kept(make, config):
+    maker = make(BatchMaker, config(text_attention_mask=False), pack_texts=True)
+    assert maker[0].text_places is None
+    assert make(BatchMaker, config(), pack_texts=True)[0].text_places is not None
 
 
 @pytest.mark.parametrize("buckets, farthest", [(32, 64), (32, 128), (8, 20)])
