@@ -15,12 +15,12 @@ from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation.results import load_all, without_digest
 from dbeta_lib.files import atomic_write, read_json
 from dbeta_lib.reporting.readme_speed import cost, speed
-from dbeta_lib.reporting.readme_sweeps import render_sweep
+from dbeta_lib.reporting.readme_sweeps import render_leak, render_sweep
 from dbeta_lib.reporting.tables import pivot, show
 
 BLOCK = re.compile(r"(<!-- begin (\S+) -->\n)(.*?)(<!-- end \2 -->)", re.DOTALL)
 TIMES, SWEEP = "times", "sweep-"
-OTHERS = {"cost": cost, "speed": speed}  # blocks made from the benchmarks' results
+OTHERS = {"cost": cost, "speed": speed, "leak": render_leak}
 # What decides a cell of the tables; runs of several seeds have the seed in the encoder's name.
 _CELL = [
     "encoder", "task", "protocol", "metric", "label_fraction", "variant", "against", "lead_subset",

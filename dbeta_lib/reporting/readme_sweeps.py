@@ -10,10 +10,11 @@ import pandas as pd
 
 from dbeta_lib.evaluation.verdict import sentence
 from dbeta_lib.reporting.tables import format_interval, pivot, show
-from dbeta_lib.sweeps import QUESTIONS, Comparison, read_runs
+from dbeta_lib.sweeps import QUESTIONS, Comparison, leak_table, read_runs
 from dbeta_lib.sweeps.pairs import AGAINST, pairs_of
 
 FOLDER, RESAMPLES = "sweeps", 1000
+SYNTHETIC = "sweeps-demo"  # beside FOLDER, of the demo's cohort
 ASKED = ("probe_10", "zero_shot")  # what verdicts are shown of
 
 
@@ -23,6 +24,19 @@ def render_sweep(name: str, results: Path) -> str:
     against = f", each against {AGAINST[name]}" if name in AGAINST else ""
     pairs = pairs_of(name, compared.names)
     return "\n".join([_levels(compared), _matching(compared), _verdicts(compared, pairs, against)])
+
+
+def render_leak(results: Path) -> str:
+    """Markdown of the released collator's leak, on real and on synthetic ECGs."""
+    parts = []
+    for folder in (FOLDER, SYNTHETIC):
+        compared = Comparison(read_runs(results / folder, "negatives"), RESAMPLES)
+        facts = compared.runs[0].facts
+        title = f"{facts['data']}, {facts['steps']} steps of {facts['batch_size']}"
+        table = leak_table(compared).assign(data=title)
+        parts.append(table[["data", *table.columns[:-1]]])
+    told = pd.concat(parts, ignore_index=True)
+    return show(told, digits=3).to_markdown() + "\n"
 
 
 def _levels(compared: Comparison) -> str:
@@ -49,9 +63,11 @@ def _rows(compared: Comparison) -> int:
 def _matching(compared: Comparison) -> str:
     """Shares of right matching decisions, and in brackets those with other patients' ECGs."""
     found = compared.matching()
+    if found.empty:
+        return ""
     found["told"] = [f"{a:.3f} ({s:.3f})" for a, s in zip(found["accuracy"], found["shuffled"])]
     wide = found.pivot(index="name", columns="texts", values="told").loc[found["name"].unique()]
-    heads = {"random": "random wrong reports", "far": "the farthest reports"}
+    heads = {"random": "random wrong reports", "far": "the farthest reports", "leak": "leaking"}
     wide = wide[[column for column in heads if column in wide]].rename(columns=heads)
     table = show(wide.rename_axis("name").reset_index())
     title = "Matching a report and an ECG, share right, and (with shuffled ECGs):"
@@ -73,5 +89,6 @@ def _verdicts(compared: Comparison, pairs: dict[str, tuple[str, str]], against: 
         f"Verdicts{against}: difference in macro AUC, paired by seed and patient, Holm's p over "
         "the column:"
     )
-    words = " ".join(f"{QUESTIONS[question]}: {sentence(one)}" for question, one in told.items())
-    return f"{title}\n\n{table.to_markdown()}\n\n{words[0].upper()}{words[1:]}\n"
+    words = [f"{QUESTIONS[question]}: {sentence(one)}" for question, one in told.items()]
+    words = " ".join(one[0].upper() + one[1:] for one in words)
+    return f"{title}\n\n{table.to_markdown()}\n\n{words}\n"

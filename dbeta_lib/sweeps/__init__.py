@@ -11,6 +11,7 @@ A run is one row of the file with one seed; its folder is whole or not there (`f
 from dbeta_lib.sweeps.compare import QUESTIONS, Comparison, found_runs
 from dbeta_lib.sweeps.finished import FinishedRun, read_runs, table_of_runs
 from dbeta_lib.sweeps.keeping import keep
+from dbeta_lib.sweeps.leak import leak_table
 from dbeta_lib.sweeps.run import run_all, run_one
 from dbeta_lib.sweeps.spec import Profile, Run, Sweep
 from dbeta_lib.sweeps.status import status
@@ -19,6 +20,6 @@ from dbeta_lib.sweeps.yaml_file import read_sweep
 
 __all__ = [
     "QUESTIONS", "Comparison", "FinishedRun", "Profile", "Run", "Sweep", "found_runs", "keep",
-    "load_verdicts", "read_runs", "read_sweep", "run_all", "run_one", "save_verdicts", "status",
+    "leak_table", "load_verdicts", "read_runs", "read_sweep", "run_all", "run_one", "save_verdicts", "status",
     "table_of_runs",
 ]  # fmt: skip
