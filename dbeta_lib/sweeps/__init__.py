@@ -20,6 +20,6 @@ from dbeta_lib.sweeps.yaml_file import read_sweep
 
 __all__ = [
     "QUESTIONS", "Comparison", "FinishedRun", "Profile", "Run", "Sweep", "found_runs", "keep",
-    "leak_table", "load_verdicts", "read_runs", "read_sweep", "run_all", "run_one", "save_verdicts", "status",
-    "table_of_runs",
+    "leak_table", "load_verdicts", "read_runs", "read_sweep", "run_all", "run_one",
+    "save_verdicts", "status", "table_of_runs",
 ]  # fmt: skip
