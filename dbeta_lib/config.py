@@ -111,6 +111,11 @@ class MEMConfig:
     mem_target: str = "masked"  # "masked": zeros where leads were dropped | "undropped"
     mem_scaling: str = "lead"  # z-score "lead": over the record | "patch" | "none"
 
+    @property
+    def reads_last_layer(self) -> bool:
+        """Whether the decoder reads the ECG after the last fusion layer."""
+        return self.mem_layer == -1
+
 
 @dataclass(frozen=True)
 class ObjectiveConfig:

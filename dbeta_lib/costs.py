@@ -281,7 +281,7 @@ def _fusion(config: DBetaConfig, batch: int, length: int) -> Work:
         1 + config.ecg.kept,
         config.fusion.fusion_layers,
     )
-    last = tokens if config.mem.mem_layer in (-1, layers) else 1
+    last = tokens if config.mem.reads_last_layer else 1
     work = _fusion_layer(batch, length, length, tokens, width).times(layers)
     if layers:
         work += _fusion_layer(batch, tokens, tokens, length, width).times(layers - 1)

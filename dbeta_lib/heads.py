@@ -145,7 +145,8 @@ class MEMHead(nn.Module):
     def forward(self, hidden: Tensor, restore: Tensor, order: Tensor | None = None) -> Tensor:
         """Kept tokens `[B, 1 + kept, H]` -> samples of all tokens, in their order in time.
 
-        order: what undoes `restore`, where only the removed tokens are asked for: `of_removed`.
+        order: what undoes `restore`, where only the removed tokens are asked for: `of_removed`
+        (by way of this call, so that hooks see it).
         """
         if order is not None:
             return self.of_removed(hidden, order)
@@ -155,10 +156,10 @@ class MEMHead(nn.Module):
         return self._samples(x)[:, 1:]
 
     def of_removed(self, hidden: Tensor, order: Tensor) -> Tensor:
-        """Samples of the removed tokens alone, `[B, removed, channels, patch]`, in their order.
+        """Samples of the removed tokens alone, `[B, removed, channels, patch]`, in `order`.
 
-        hidden `[B, 1 + kept, H]`; order `[B, tokens]`: the tokens' numbers, those kept first. The
-        same numbers as `forward` gives: a token's place is told by its position, not by its row, so
+        hidden `[B, 1 + kept, H]`; order `[B, tokens]`: the tokens' numbers, those kept first. To
+        rounding what `forward` gives: a token's place is told by its position, not by its row, so
         nothing is put back in order, and of the last block only what the loss reads is computed.
         """
         x = self.embed(hidden)

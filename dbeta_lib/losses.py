@@ -47,6 +47,7 @@ def mem_target(ecg: Tensor, tokens: int, patch: int, scaling: str = "lead") -> T
 
 def _standardise(x: Tensor) -> Tensor:
     centred = x - x.mean(-1, keepdim=True)
+    # not `var`, which is slow on a CPU
     variance = torch.linalg.vector_norm(centred, dim=-1, keepdim=True).square() / (x.shape[-1] - 1)
     return centred / (variance + 1e-6).sqrt()
 

@@ -241,7 +241,7 @@ class DBeta(Inference, HubFiles, nn.Module):
 
     def _batch_streams(self, ecg: Tensor, noise: Tensor, batch: Batch) -> Streams:
         ids, mask, packing = batch.input_ids, batch.attention_mask, batch.packing()
-        alone = self.config.mem.mem_layer not in (-1, self.config.fusion.fusion_layers)
+        alone = not self.config.mem.reads_last_layer
         return self.streams(ecg, ids, mask, noise, packing=packing, class_token_alone=alone)
 
     def samples(self, streams: Streams) -> Tensor:
@@ -262,7 +262,7 @@ class DBeta(Inference, HubFiles, nn.Module):
     def _mem(
         self, read: Tensor, restore: Tensor, whole: Tensor, seen: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The removed tokens' samples as the head predicts them, and their loss."""
+        """The removed tokens' samples, in the order in which the noise removed them; their loss."""
         order = restore.argsort(dim=1)
         samples = self.mem_head(read, restore, order)
         record = torch.arange(len(order), device=order.device).unsqueeze(1)

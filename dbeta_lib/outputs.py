@@ -17,7 +17,7 @@ class Streams:
     ecg_projected: Tensor  # [B, n, H]
     ecg_pooled: Tensor  # [B, H]
     text_states: list[Tensor]  # fusion_layers + 1 of [B, L, H]
-    ecg_states: list[Tensor]  # fusion_layers + 1 of [B, n, H]
+    ecg_states: list[Tensor]  # as many of [B, n, H], the last [B, 1, H] for the class token alone
     text_fused: Tensor  # [B, H]
     ecg_fused: Tensor  # [B, H]
     mask: Tensor | None  # [B, tokens], 1 = removed
@@ -35,5 +35,6 @@ class Output:
 
     losses: dict[str, Tensor]  # mlm, mem, etm, ets, total
     features: dict[str, Tensor]  # ecg [B, D], text [B, D], fused [B, 2D]
-    # mlm [masked words, V], mem [B, removed tokens, channels, patch], etm [B, 2], ets [B, B]
+    # mlm [masked words, V], etm [B, 2], ets [B, B], mem [B, removed, channels, patch]: of the
+    # removed tokens in the order of the noise, `ecg_noise.argsort(1)[:, kept:]`
     logits: dict[str, Tensor]

@@ -72,6 +72,17 @@ def test_mem_target_and_loss_agree_with_loops(seed, scaling):
                         total += gap**2 / (channels * patch)
     slow = total / float(mask.sum())
     assert float(mem_loss(prediction, target, mask)) == pytest.approx(slow, rel=1e-5)
+    removed = mask.bool()  # those alone, as the model gives them
+    assert float(mem_loss(prediction[removed], target[removed])) == pytest.approx(slow, rel=1e-5)
+
+
+def test_the_mem_loss_of_nothing_removed_is_zero_and_has_a_gradient():
+    nothing = torch.zeros(2, 0, 3, 4, requires_grad=True)
+    loss = mem_loss(nothing, torch.zeros(2, 0, 3, 4))
+    loss.backward()
+    assert float(loss) == 0 and nothing.grad.shape == nothing.shape
+    whole = torch.randn(2, 5, 3, 4)
+    assert float(mem_loss(whole, whole + 1, torch.zeros(2, 5))) == 0
 
 
 @settings(max_examples=30, deadline=None)

@@ -111,6 +111,32 @@ def test_mem_alone_is_the_mem_of_all_four(tokenizer, mem_layer):
     assert torch.equal(model.mem_alone(batch), model(batch).losses["mem"])
 
 
+@pytest.mark.parametrize("blocks", [0, 1, 3])
+def test_samples_of_removed_tokens_are_those_of_all_tokens_at_their_places(tokenizer, blocks):
+    model = tiny(tokenizer, decoder_layers=blocks).eval()
+    head = model.mem_head
+    torch.nn.init.normal_(head.predict.weight, std=0.1)  # it starts at the flat line
+    torch.nn.init.normal_(head.mask_token, std=1.0)
+    hidden = torch.randn(3, 1 + 8, model.config.fusion.fusion_width)
+    _, restore, mask = random_masking(torch.rand(3, 20), 8)
+    order = restore.argsort(1)
+    whole, removed = head(hidden, restore), head(hidden, restore, order)
+    assert removed.shape[1] == 12 and mask.gather(1, order[:, 8:]).all()
+    assert torch.allclose(removed, whole[torch.arange(3)[:, None], order[:, 8:]], atol=1e-5)
+    assert removed.std(1).mean() > 0.01  # tokens differ, so places count
+
+
+def test_the_class_token_alone_is_the_first_of_all_tokens(tokenizer):
+    model = tiny(tokenizer, mem_layer=0, fusion_layers=2).eval()
+    batch = batch_of(model, tokenizer)
+    given = *model.seen(batch)[:1], batch.input_ids, batch.attention_mask, batch.ecg_noise
+    whole, alone = model.streams(*given), model.streams(*given, class_token_alone=True)
+    assert alone.ecg_states[-1].shape[1] == 1 < whole.ecg_states[-1].shape[1]
+    assert torch.allclose(alone.ecg_states[-1], whole.ecg_states[-1][:, :1], atol=1e-6)
+    assert torch.equal(alone.ecg_states[-2], whole.ecg_states[-2])
+    assert torch.allclose(alone.fused, whole.fused, atol=1e-6)
+
+
 def test_mem_alone_reads_no_text_where_it_comes_before_fusion(tokenizer):
     model = tiny(tokenizer, mem_layer=0)
     batch = batch_of(model, tokenizer)

@@ -186,6 +186,7 @@ class ECGEncoder(nn.Module):
             return 0.0
         ecg = ecg.float()
         centred = ecg - ecg.mean(-1, keepdim=True)
+        # not `std`, which is slow on a CPU
         spread = torch.linalg.vector_norm(centred, dim=-1) / (ecg.shape[-1] - 1) ** 0.5
         high, low = ecg.amax(-1).clamp(min=0), -ecg.amin(-1).clamp(max=0)
         sizes = torch.cat([spread / TYPICAL_SPREAD, high / TYPICAL_PEAK, low / TYPICAL_PEAK], 1)

@@ -230,8 +230,12 @@ def sentence(table: pd.DataFrame) -> str:
         told.append(f"{many} {verdict}" if len(rows) < 2 else f"{many} {verdict.rstrip('s')}")
         told[-1] += f": {named}" if named else ""
     unclear = int((table["verdict"] == "cannot tell").sum())
-    words = f"Of {len(table)} comparison{'s' * (len(table) > 1)} {'; '.join(told)}; "
-    words += f"of {unclear} nothing can be told." if unclear else "none is left open."
+    words = f"Of {len(table)} comparison{'s' * (len(table) > 1)} "
+    if unclear == len(table):
+        words += "none can be told."
+    else:
+        words += "; ".join(told)
+        words += f"; of {unclear} nothing can be told." if unclear else "; none is left open."
     few = int(table["exploratory"].sum())
     if few:
         words += (

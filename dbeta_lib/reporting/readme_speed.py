@@ -48,7 +48,7 @@ def speed(results: Path) -> str:
 
 
 def _of_each_switch(results: Path) -> dict[Path, dict[str, Any]]:
-    """The last result of the fast path for each set of switches, the fastest gain first."""
+    """The last result of the fast path for each set of switches, the largest gain first."""
     by_switches = {}
     for path in sorted(results.glob(f"{_DAY}-fast-path-*.json")):
         found = read_json(path)
@@ -60,7 +60,10 @@ def _of_each_switch(results: Path) -> dict[Path, dict[str, Any]]:
     return dict(ordered)
 
 
-def _gain(found: dict[str, Any], kind: str, name: str = "fast path", than: str = "reference"):
+def _gain(
+    found: dict[str, Any], kind: str, name: str = "fast path", than: str = "reference"
+) -> float:
+    """The median of the rounds' ratios, which need not be the ratio of the medians."""
     rates = found["records_per_s"]
     return median(a / b for a, b in zip(rates[name][kind], rates[than][kind]))
 
@@ -72,11 +75,12 @@ def _fast_path(path: Path, found: dict[str, Any]) -> str:
         f"`mini` with the {found['switches']} switches on {found['threads']} CPU threads: "
         f"{rates['fast path']:,.0f} records/s, the plain way {rates['reference']:,.0f}, "
         f"[{_gain(found, 'clock'):.2f} times]({_PATH}/{path.stem}.md) "
-        f"({_gain(found, 'processor'):.2f} by processor seconds); batches are made "
+        f"({_gain(found, 'processor'):.2f} by processor seconds; medians of "
+        f"{found['rounds']} rounds); batches are made "
         f"{_gain(found, 'clock', 'batches', 'fast path'):,.0f} times as fast as they are used"
     )
     if compiled in rates:
-        told += f"; with `compile` {_gain(found, 'clock', compiled, 'fast path'):.2f} of the pace"
+        told += f"; with `compile` {_gain(found, 'clock', compiled, 'fast path'):.2f} times as fast"
     return told
 
 

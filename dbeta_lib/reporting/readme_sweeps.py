@@ -51,7 +51,7 @@ def _levels(compared: Comparison) -> str:
     title = (
         f"{trained['data']}, {trained['task']}, {trained['steps']} steps of "
         f"{trained['batch_size']}, {seeds}, n = {_rows(compared):,}; macro AUC [95 % over "
-        "patients and seeds]:"
+        f"patients{' and seeds' * (most > 1)}]:"
     )
     return f"{title}\n\n{table.to_markdown()}\n"
 
@@ -85,10 +85,10 @@ def _verdicts(compared: Comparison, pairs: dict[str, tuple[str, str]], against: 
                 f"{row['verdict']}{hint}: {shown}, p = {row['p_holm']:.2g}"
             )
     table = show(pd.DataFrame(list(rows.values())))
-    title = (
-        f"Verdicts{against}: difference in macro AUC, paired by seed and patient, Holm's p over "
-        "the column:"
-    )
+    paired = "paired by seed and patient"
+    if max(row["seeds"] for one in told.values() for _, row in one.iterrows()) == 1:
+        paired = "paired by patient (of these trainings: nothing is known of other seeds)"
+    title = f"Verdicts{against}: difference in macro AUC, {paired}, Holm's p over the column:"
     words = [f"{QUESTIONS[question]}: {sentence(one)}" for question, one in told.items()]
     words = " ".join(one[0].upper() + one[1:] for one in words)
     return f"{title}\n\n{table.to_markdown()}\n\n{words}\n"

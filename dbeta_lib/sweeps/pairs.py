@@ -25,20 +25,31 @@ PAIRS: dict[str, dict[str, tuple[str, str]]] = {
             for part in ("ETS", "N3S", "ETM", "MLM", "MEM")
         },
     },
-}
+    "augmentations": {
+        **{
+            name: (name, "none")
+            for name in (
+                "time shift", "lead dropout 0.3", "lead dropout 0.5", "lead subsets",
+                "baseline wander", "muscle noise", "amplitude scaling",
+            )
+        },
+        "shift and dropout, as recommended": ("recommended", "none"),
+        "all noises, on top of these": ("all noises", "recommended"),
+        "mains hum, at 250 Hz": ("mains hum, 250 Hz", "none, 250 Hz"),
+    },
+}  # fmt: skip
 
-# The other sweeps turn one thing at a time: each row against this one.
+# In the other sweeps each row is set against this one.
 AGAINST = {
-    "negatives": "N3S",
-    "comparisons": "D-BETA",
-    "text_encoders": "T5 tiny",
-    "augmentations": "none",
+    "negatives": "N3S", "comparisons": "D-BETA", "text_encoders": "T5 tiny",
     "switches": "recommended",
-}
+}  # fmt: skip
+CONTROLS = ("text alone",)  # reads the reports of the test records: no rival
 
 
 def pairs_of(sweep: str, names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """What is compared in a sweep of the kit, of whose rows `names` are finished."""
     if sweep in PAIRS:
         return PAIRS[sweep]
-    return {name: (name, AGAINST[sweep]) for name in names if name != AGAINST[sweep]}
+    return {name: (name, AGAINST[sweep]) for name in names
+            if name not in (AGAINST[sweep], *CONTROLS)}  # fmt: skip

@@ -24,6 +24,8 @@ SUPERVISED = "supervised"  # ResNet-18 that learns from labels, by `evaluation.f
 TEXT_ONLY = "text-only"  # TF-IDF of the reports: what they give away without an ECG
 OWN_MODELS = (DBETA, *sorted(COMPARISONS), RANDOM, SUPERVISED, TEXT_ONLY)
 UNTRAINED = (RANDOM, TEXT_ONLY)  # nothing is pre-trained
+# Settings of pre-training that a profile, a run's seed and its losses decide.
+DECIDED = ("steps", "batch_size", "lr", "seed", "mem_first", "checkpoint_every")
 WITHOUT_REPORTS = ("mem-only", "simclr", "w2v-cmsc-rlm")  # of these, none is read in pre-training
 
 

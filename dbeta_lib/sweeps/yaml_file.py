@@ -5,7 +5,8 @@ preset: mini                      # these two of `DBetaConfig.preset`, also in a
 switches: recommended
 overrides: {}                     # DBetaConfig fields of every row
 profiles:                         # `spec.Profile` by name: data, length, evaluation
-  demo: {dataset: synthetic, patients: 1334, steps: 150, batch_size: 32}
+  demo: {dataset: synthetic, patients: 1334, steps: 150, batch_size: 32,
+         settings: {pack_texts: true}}  # PretrainConfig fields of every row
 runs:                             # a row each
   - name: + ETS
     group: added                  # what it is compared within
@@ -29,6 +30,7 @@ from dbeta_lib.errors import UsageError, nearest
 from dbeta_lib.evaluation.finetune_settings import FinetuneConfig
 from dbeta_lib.sweeps.spec import (
     DBETA,
+    DECIDED,
     SUPERVISED,
     Profile,
     Run,
@@ -129,12 +131,16 @@ def _known(values: Any, known: dict[str, Any], where: str) -> dict[str, Any]:
 def _profile(values: Any, changes: dict[str, Any], where: str) -> Profile:
     if not isinstance(values, dict):
         raise UsageError(f"{where} is no table of fields")
+    checked_fields(Profile, values, where)
     added = {
         name: {**values.get(name, {}), **changes.get(name, {})}
         for name in ("overrides", "settings")
     }
-    merged = {**values, **changes, **added}
-    return Profile(**checked_fields(Profile, merged, where))
+    checked_fields(PretrainConfig, added["settings"], f"{where}, settings")
+    for name in added["settings"]:
+        if name in DECIDED:
+            raise UsageError(f"{where}, settings: {name} is a field of the profile itself")
+    return Profile(**checked_fields(Profile, {**values, **changes, **added}, where))
 
 
 def _row(values: Any, number: int, path: Path) -> dict[str, Any]:

@@ -107,6 +107,8 @@ class _Run:
             rank=self.accelerator.process_index, world=self.accelerator.num_processes,
             plain_steps=settings.mem_first, pack_texts=settings.pack_texts,
         )  # fmt: skip
+        if settings.pack_texts and not self.maker.pack_texts:
+            say("pack_texts: texts keep their padding, since these switches attend to it")
         self.monitor = None
         if settings.eval_every and self.is_main:
             try:

@@ -109,7 +109,7 @@ def test_speed_is_that_of_the_last_results_and_the_largest_table(tmp_path):
         render("speed", tmp_path)
     ways = {"fast path": [30.0, 40.0], "reference": [10.0, 20.0], "batches": [300.0, 400.0]}
     rates = {name: {"clock": of, "processor": of} for name, of in ways.items()}
-    path = {"switches": "paper", "threads": 2, "records_per_s": rates}
+    path = {"switches": "paper", "threads": 2, "rounds": 2, "records_per_s": rates}
     slower = {**rates, "reference": {kind: [20.0, 20.0] for kind in ("clock", "processor")}}
     write_json(tmp_path / "2026-01-01-fast-path-a.json", {**path, "records_per_s": slower})
     write_json(tmp_path / "2026-01-02-fast-path-a.json", path)

@@ -16,11 +16,13 @@ def runs():
 
 def test_each_share_is_the_runs_own_and_the_last_column_their_difference(runs):
     table = leak_table(Comparison(runs))
-    facts = {run.name: run.facts for run in runs}
     asked = [("released leak", "leak"), ("released leak", "far"), ("N3S", "far"), ("N3S", "random")]
     for (name, texts), row in zip(asked, table.to_dict("records"), strict=True):
-        right, control = (facts[name][f"etm_{texts}{end}"] for end in ("", "_shuffled"))
-        assert (row["accuracy"], row["shuffled"]) == (right, control)
+        own = [run.facts for run in runs if run.name == name]
+        right, control = (
+            sum(facts[f"etm_{texts}{end}"] for facts in own) / len(own) for end in ("", "_shuffled")
+        )
+        assert (row["accuracy"], row["shuffled"]) == pytest.approx((right, control))
         assert row["from the ECG"] == pytest.approx(right - control)
 
 

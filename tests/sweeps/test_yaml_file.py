@@ -48,10 +48,10 @@ def test_rows_and_seeds_are_runs_and_the_row_wins_over_profile_and_file(tmp_path
 
 
 def test_a_profile_has_settings_of_every_row_and_a_row_its_own(tmp_path):
-    text = FILE.replace("mem_first: 2,", "mem_first: 2, settings: {lr: 0.1, pack_texts: true},")
+    text = FILE.replace("mem_first: 2,", "mem_first: 2, settings: {clip_norm: 0.1, pack_texts: true},")
     sweep = read_sweep(written(tmp_path, text), settings={"weight_decay": 0.3})
     first, _, second = (run.training for run in sweep.runs)
-    assert (first.lr, second.lr) == (0.5, 0.1)
+    assert first.clip_norm == second.clip_norm == 0.1 and first.lr == 0.5
     assert all(one.pack_texts and one.weight_decay == 0.3 for one in (first, second))
 
 
@@ -63,6 +63,10 @@ def test_a_profile_has_settings_of_every_row_and_a_row_its_own(tmp_path):
         ("steps: 7", "steps: 7, steps: 8", "'steps' is given twice"),
         ("steps: 7", "steps: seven", "steps takes a whole number, not 'seven'"),
         ("lr: 0.5", "lr: 1e-3", "lr takes a number, not '1e-3'; write 1.0e-3"),
+        ("mem_first: 2", "settings: {rl: 0.5}", "profile demo, settings has no 'rl'"),
+        ("mem_first: 2", "settings: {pack_texts: 'no'}", "pack_texts takes true or false"),
+        ("mem_first: 2", "settings: {seed: 7}", "settings: seed is a field of the profile itself"),
+        ("mem_first: 2", "settings: null", "settings takes a table, not None"),
         ("lr: 0.5", "rl: 0.5", "settings has no 'rl'"),
         ("{ecg_layers: 3}", "{ecg_lairs: 3}", "row 'first': there is no setting 'ecg_lairs'"),
         ("{ecg_layers: 3}", "{ecg_layers: true}", "ecg_layers takes a whole number, not True"),

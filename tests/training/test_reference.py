@@ -29,9 +29,11 @@ WITHOUT_DROPOUT = {"input_dropout": 0.0, "ecg_dropout": 0.0, "attention_dropout"
 CHANGING = {"time_shift": 0.5, "muscle_noise": 0.05}
 PACKED = pytest.mark.parametrize("pack", [False, True])
 GIVING_ALL = {  # what the losses read that the defaults do not
-    "recommended": {"switches": "recommended", "fusion_layers": 2, "mem_layer": 1},
+    "recommended": {
+        "switches": "recommended", "fusion_layers": 2, "mem_layer": 1, "decoder_layers": 3,
+    },
     "paper": {"switches": "paper", "ets_view": "full"},
-}
+}  # fmt: skip
 EVERY = pytest.mark.parametrize("switches", list(GIVING_ALL))
 
 
