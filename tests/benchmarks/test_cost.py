@@ -24,6 +24,18 @@ def test_the_page_is_what_the_last_result_file_gives(benchmark):
     assert (FOLDER / "cost.md").read_text() == benchmark.page(json.loads(last.read_text()))
 
 
+def test_the_operations_of_the_last_result_are_those_counted_now():
+    last = max((FOLDER / "results").glob("????-??-??-cost.json"))
+    for entry in json.loads(last.read_text())["entries"]:
+        given = entry["batch"], entry["text_tokens"], entry["words"], entry["element_bytes"]
+        on_cpu = entry["element_bytes"] == 4  # and positions at the kept tokens alone
+        config = DBetaConfig.preset(entry["preset"])
+        now = {part.name: part for part in step_cost(config, *given, kept_positions=on_cpu)}
+        for part in entry["parts"]:
+            for kind in ("forward_flops", "backward_flops"):
+                assert part[kind] == getattr(now[part["name"]], kind), (part["name"], kind)
+
+
 def test_random_batches_have_the_shapes_asked_for():
     config = DBetaConfig.preset("mini")
     batch = random_batch(config, 3, 7, 5)

@@ -48,7 +48,8 @@ def test_rows_and_seeds_are_runs_and_the_row_wins_over_profile_and_file(tmp_path
 
 
 def test_a_profile_has_settings_of_every_row_and_a_row_its_own(tmp_path):
-    text = FILE.replace("mem_first: 2,", "mem_first: 2, settings: {clip_norm: 0.1, pack_texts: true},")
+    settings = "mem_first: 2, settings: {clip_norm: 0.1, pack_texts: true},"
+    text = FILE.replace("mem_first: 2,", settings)
     sweep = read_sweep(written(tmp_path, text), settings={"weight_decay": 0.3})
     first, _, second = (run.training for run in sweep.runs)
     assert first.clip_norm == second.clip_norm == 0.1 and first.lr == 0.5
