@@ -1,7 +1,7 @@
 """The fast path of pre-training beside the plain one: records/s, and what each step of it saves.
 
     python benchmarks/fast_path.py --store STORE [--switches paper] [--compiled]
-    python benchmarks/fast_path.py --full
+    python benchmarks/fast_path.py --full [--official CHECKOUT]
 
 The first trains `mini` in all ways in turn, round after round, each way from the same weights on
 the same records of a store at 100 Hz: the fast path as `pretrain` runs it, the fast path with one
@@ -10,8 +10,9 @@ a Python loop over records, eager attention, AdamW in a loop). Making batches an
 features are timed in the same rounds. Numbers are medians of rounds, ratios are taken within a
 round; beside the clock's stand those of the processor, which other work on the machine changes
 less. The second trains the full-size network on batches of 8 with 64 text tokens, in a process for
-each way. Each writes benchmarks/results/<day>-fast-path-<what>.json with a page beside it; on two
-idle cores the first takes about three minutes, the second about two.
+each way, the official network among them where a checkout of it is given. Each writes
+benchmarks/results/<day>-fast-path-<what>.json with a page beside it; on two idle cores the first
+takes about three minutes, the second about two.
 """
 
 import argparse
@@ -279,15 +280,18 @@ def main(arguments: list[str] | None = None) -> None:
         "--compiled", action="store_true", help="also layers through torch.compile; a minute more"
     )
     parser.add_argument("--full", action="store_true", help="the full-size network instead")
+    parser.add_argument("--official", type=Path, help="a checkout of the official code; --full")
     parser.add_argument("--steps", type=int, help="of each way and round (3; also with --full)")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args(arguments)
     if not given.full and given.store is None:
         parser.error("give --store STORE, or --full")
+    if given.official and not (given.official / "configs" / "config.json").is_file():
+        parser.error(f"{given.official} is no checkout of the official code: configs/config.json")
     load = os.getloadavg()[0]
     if given.full:
-        found, name = measure_full(given.steps or 3), "full"
+        found, name = measure_full(given.steps or 3, official=given.official), "full"
     else:
         store = SignalStore.open(given.store)
         found = measure(store, given.steps or 3, given.rounds, given.switches, given.compiled)
@@ -297,7 +301,7 @@ def main(arguments: list[str] | None = None) -> None:
     for option in ("switches", "steps", "rounds"):
         if getattr(given, option) != parser.get_default(option):
             words.append(f"--{option} {getattr(given, option)}")
-    words += ["--compiled"] * given.compiled
+    words += ["--official CHECKOUT"] * bool(given.official) + ["--compiled"] * given.compiled
     found = {
         "command": f"python benchmarks/fast_path.py {' '.join(words)}",
         "day": datetime.date.today().isoformat(), "load": load, "nice": os.nice(0),

@@ -56,3 +56,12 @@ def test_the_step_of_the_full_size_network_with_a_small_one(benchmark, monkeypat
     text = full_size_step.full_page(found)
     assert text.count("\n| ") == 3
     assert f"| fast path | {min(ways['fast path']['clock']):.2f}" in text
+    ways["official network"] = {"clock": [3 * min(ways["fast path"]["clock"])], "processor": [1.0],
+                                "peak_gb": 1.0}  # fmt: skip
+    assert "takes 3.00 times as many steps" in full_size_step.full_page({**found, "ways": ways})
+
+
+def test_a_folder_that_is_no_checkout_is_refused(benchmark, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(["--full", "--official", str(tmp_path)])
+    assert "is no checkout of the official code" in capsys.readouterr().err
