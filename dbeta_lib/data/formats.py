@@ -4,6 +4,7 @@ Leads are matched by name ("I", "ECG I", "Lead_aVR", "V1 (uV)"), whatever their 
 file says its own unit and rate where its format can; CSV and NumPy are helped by the caller.
 """
 
+import io
 import os
 import re
 import stat
@@ -186,25 +187,36 @@ def _known(rate: float | None, name: str) -> float:
     return rate
 
 
+def with_one_kind_of_line_ends(path: Path, errors: str = "strict") -> io.StringIO:
+    """A UTF-8 file's text, each of its lines ended by a line feed.
+
+    Of a carriage return alone, twice before a space, pandas makes lines until the memory is full.
+    """
+    with open(path, encoding="utf-8-sig", errors=errors) as file:
+        return io.StringIO(file.read())
+
+
 def read_csv(path: Path, **options) -> pd.DataFrame:
     """pandas' `read_csv` of a UTF-8 file with ",", ";" or tabs, as its first line has most of.
 
     Columns have the names of the first line, also where one stands there twice; "" = no name.
     Raises ValueError or OSError, also for a line that is too long, of which pandas only warns.
     """
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
-        first, second = file.readline(65536), file.readline(65536)
+    text = with_one_kind_of_line_ends(path, options.pop("encoding_errors", "strict"))
+    first, second = text.readline(65536), text.readline(65536)
     separator = max(",;\t", key=first.count)
     if separator != "," and "," in second:
         options = {"decimal": ","} | options
-    options |= {"sep": separator, "encoding": "utf-8-sig", "index_col": False}
+    options |= {"sep": separator, "index_col": False}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, low_memory=False, **options)
+            text.seek(0)
+            frame = pd.read_csv(text, low_memory=False, **options)
             # Read apart, as text: pandas would give a second "I" the name "I.1".
             options |= {"dtype": str, "keep_default_na": False, "header": None, "nrows": 1}
-            names = pd.read_csv(path, **options).iloc[0]
+            text.seek(0)
+            names = pd.read_csv(text, **options).iloc[0]
     except (pd.errors.ParserWarning, OverflowError) as error:
         raise ValueError(str(error)) from error
     if len(names) != frame.shape[1]:

@@ -1,6 +1,7 @@
 """One recording of one file in each format: values, units, rates and leads, and every refusal."""
 
 import os
+import resource
 
 import numpy as np
 import pandas as pd
@@ -378,6 +379,18 @@ def test_any_text_as_csv_is_refused_or_a_recording(tmp_path, text):
         assert "rec.csv" in reason.detail
     else:
         assert found.lead_mask.any()
+
+
+@pytest.mark.parametrize("text", [",i\r\r ;t", ",I\r\r 1", "time,I\r\r \r1,2"])
+def test_lone_carriage_returns_do_not_fill_the_memory(tmp_path, text):
+    path = tmp_path / "rec.csv"
+    path.write_bytes(text.encode())
+    limit = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + 500_000  # kB
+    try:
+        assert read_recording(path, sampling_rate=100).ecg.shape[1] <= 3
+    except Rejected as reason:
+        assert "rec.csv" in reason.detail
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < limit
 
 
 @FUZZ
