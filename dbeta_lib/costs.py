@@ -276,11 +276,8 @@ def _fusion(config: DBetaConfig, batch: int, length: int) -> Work:
 
     Of the last layer of ECGs the class token alone, unless MEM reads the rest.
     """
-    width, tokens, layers = (
-        config.fusion.fusion_width,
-        1 + config.ecg.kept,
-        config.fusion.fusion_layers,
-    )
+    width, layers = config.fusion.fusion_width, config.fusion.fusion_layers
+    tokens = 1 + config.ecg.kept
     last = tokens if config.mem.reads_last_layer else 1
     work = _fusion_layer(batch, length, length, tokens, width).times(layers)
     if layers:

@@ -14,7 +14,7 @@ import pandas as pd
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation.results import load_all, without_digest
 from dbeta_lib.files import atomic_write, read_json
-from dbeta_lib.reporting.readme_speed import cost, speed
+from dbeta_lib.reporting.readme_speed import clock, cost, speed
 from dbeta_lib.reporting.readme_sweeps import render_leak, render_sweep
 from dbeta_lib.reporting.tables import pivot, show
 
@@ -196,7 +196,7 @@ def _times(results: Path) -> str:
 
 
 def _clock(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return "-" if seconds is None else clock(seconds)
 
 
 def filled(text: str, results: Path) -> str:

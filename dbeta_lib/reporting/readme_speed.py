@@ -106,8 +106,8 @@ def _negatives(results: Path) -> str:
     return (
         f"[{found['texts']:,} distinct reports of {found['dim']} numbers]({_PATH}/{path.stem}.md) "
         f"on {found['threads']} thread{'s' * (found['threads'] > 1)}: the table of the 64 farthest "
-        f"in {_clock(table['build_s'])} min below {_gb(table)} GB, the balanced law in "
-        f"{_clock(law['build_s'])} min below {_gb(law)} GB"
+        f"in {clock(table['build_s'])} min below {_gb(table)} GB, the balanced law in "
+        f"{clock(law['build_s'])} min below {_gb(law)} GB"
     )
 
 
@@ -116,7 +116,8 @@ def _gb(way: dict[str, Any]) -> str:
     return f"{-(-way['peak_mb'] // 102.4) / 10:.1f}"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Minutes and seconds, 61.2 -> "1:01"."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
