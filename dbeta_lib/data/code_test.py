@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from dbeta_lib.data.checks import MAX_RELATIVE, einthoven_residual
+from dbeta_lib.data.csv_text import read_text_table
 from dbeta_lib.data.plan import Plan
 from dbeta_lib.data.signals import Rejected
 from dbeta_lib.data.wfdb_read import Recording
@@ -269,7 +270,7 @@ def _find(source: Path, name: str) -> Path:
 def _read(path: Path, columns: tuple[str, ...], rows: int) -> pd.DataFrame:
     """A table as text with these columns, a row per tracing. Raises DBetaError."""
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        frame = read_text_table(path)
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         first = str(error).splitlines()[0]
         raise DBetaError(f"{path} is damaged or half-downloaded ({first}); {REMEDY}") from error

@@ -17,6 +17,7 @@ import pandas as pd
 
 from dbeta_lib.data import snomed
 from dbeta_lib.data.cpsc2018_mat import read_mat, read_person
+from dbeta_lib.data.csv_text import read_text_table
 from dbeta_lib.data.plan import Plan
 from dbeta_lib.data.wfdb_read import read_wfdb
 from dbeta_lib.errors import DBetaError, UsageError
@@ -140,7 +141,7 @@ def _places(paths) -> dict[str, str]:
 def read_reference(path: Path) -> dict[str, tuple[int, ...]]:
     """Recording -> its labels (1 to 9) in the table's order. Raises DBetaError naming the fault."""
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        frame = read_text_table(path)
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise DBetaError(f"{path} is damaged ({str(error).splitlines()[0]}); {_REMEDY}") from error
     if absent := [column for column in ("Recording", *_COLUMNS) if column not in frame]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from dbeta_lib.data import snomed
+from dbeta_lib.data.csv_text import read_text_table
 from dbeta_lib.data.plan import Plan, labelled
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.wfdb_read import read_wfdb
@@ -97,7 +98,7 @@ def read_conditions(path: Path) -> dict[str, tuple[str, ...]]:
     if not path.is_file():
         raise DBetaError(f"{path} is missing; {_REMEDY}")
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        frame = read_text_table(path)
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise DBetaError(f"{path} is damaged ({str(error).splitlines()[0]}); {_REMEDY}") from error
     frame.columns = [column.replace(" ", "").lower() for column in frame.columns]

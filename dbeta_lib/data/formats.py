@@ -4,7 +4,6 @@ Leads are matched by name ("I", "ECG I", "Lead_aVR", "V1 (uV)"), whatever their 
 file says its own unit and rate where its format can; CSV and NumPy are helped by the caller.
 """
 
-import io
 import os
 import re
 import stat
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dbeta_lib.data.cart_read import read_scp
+from dbeta_lib.data.csv_text import with_one_kind_of_line_ends
 from dbeta_lib.data.dicom_read import is_dicom, read_dicom
 from dbeta_lib.data.edf_read import read_edf
 from dbeta_lib.data.lead_names import parse_label
@@ -185,15 +185,6 @@ def _known(rate: float | None, name: str) -> float:
     if rate is None:
         raise Rejected("wrong sampling rate", f"{name} does not say its rate; give it in Hz")
     return rate
-
-
-def with_one_kind_of_line_ends(path: Path, errors: str = "strict") -> io.StringIO:
-    """A UTF-8 file's text, each of its lines ended by a line feed.
-
-    Of a carriage return alone, twice before a space, pandas makes lines until the memory is full.
-    """
-    with open(path, encoding="utf-8-sig", errors=errors) as file:
-        return io.StringIO(file.read())
 
 
 def read_csv(path: Path, **options) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dbeta_lib.data.csv_text import read_text_table
 from dbeta_lib.errors import DBetaError, UsageError
 
 REMEDY = (
@@ -83,7 +84,7 @@ def read_translations(path: Path | str, records: pd.DataFrame) -> dict[str, str]
         raise UsageError(f"there is no file of translations {path}")
     remedy = "write a CSV with the columns ecg_id and report"
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        frame = read_text_table(path)
     except (ValueError, OSError) as error:
         raise DBetaError(f"{path} is no CSV ({str(error).splitlines()[0]}); {remedy}") from error
     if absent := [name for name in ("ecg_id", "report") if name not in frame.columns]:
@@ -140,7 +141,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DBetaError(f"{path} is missing; {REMEDY}")
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        return read_text_table(path)
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         first = str(error).splitlines()[0]
         raise DBetaError(f"{path} is damaged or half-downloaded ({first}); {REMEDY}") from error

@@ -16,6 +16,7 @@ from dbeta_lib.reporting.style import LIGHT, MM_PER_INCH, PAGE_MM
 
 TICK_PT = 7.5
 TITLE_PT = 9.0
+EDGE_MM = 1.3  # between the chart's edge and what stands at it, as the style sheet pads
 REFERENCE = "reference"  # the gid of lines at chance
 
 
@@ -29,7 +30,26 @@ def headline(chart: Chart, title: str) -> None:
         return
     further = words.height_mm(len(lines) - 1, TITLE_PT) / MM_PER_INCH
     chart.set_figheight(chart.get_figheight() + further)
-    chart.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=TITLE_PT, parse_math=False)
+    placed = chart.get_layout_engine() is not None  # by it, below the edge
+    y = None if placed else 1 - EDGE_MM / (chart.get_figheight() * MM_PER_INCH)
+    chart.suptitle("\n".join(lines), x=0.01, y=y, ha="left", fontsize=TITLE_PT, parse_math=False)
+
+
+def place(
+    chart: Chart, left: float, right: float, top: float, bottom: float, **gaps: float
+) -> None:
+    """Put the axes where no layout does: millimetres kept free at four sides, beneath the title.
+
+    For charts that are redrawn while somebody waits: a constrained layout measures each text four
+    times. gaps: `hspace`, `wspace`, shares of an axes. The title must have its lines already.
+    """
+    width, height = (inches * MM_PER_INCH for inches in chart.get_size_inches())
+    title = chart.get_suptitle()
+    taken = EDGE_MM + words.height_mm(title.count("\n") + 1, TITLE_PT) if title else 0.0
+    chart.subplots_adjust(
+        left=left / width, right=1 - right / width,
+        bottom=bottom / height, top=1 - (top + taken) / height, **gaps,
+    )  # fmt: skip
 
 
 def legend_entries(axes: Iterable[Axes]) -> dict[str, Artist | Container]:

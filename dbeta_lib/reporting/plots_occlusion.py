@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation.occlusion import Occlusion
 from dbeta_lib.leads import LEADS
-from dbeta_lib.reporting.axes import headline, light_grid
+from dbeta_lib.reporting.axes import headline, light_grid, place
 from dbeta_lib.reporting.ecg_paper import TRACE
 from dbeta_lib.reporting.figures import Chart, new_chart
 from dbeta_lib.reporting.style import PAGE_MM, PALETTE, styled
@@ -33,24 +33,27 @@ def plot_occlusion(
     duration = ecg.shape[-1] / sampling_rate
     if ecg.shape != (len(LEADS), ecg.shape[-1]) or abs(found.edges[-1] - duration) > 1e-6:
         raise UsageError(f"this occlusion is of {found.edges[-1]:g} s, the ECG of {duration:g} s")
-    chart = new_chart(PAGE_MM, 138)
-    grid = chart.add_gridspec(2, 2, width_ratios=[8, 1.6], height_ratios=[8, 1.2])
+    chart = new_chart(PAGE_MM, 138, constrained=False)
+    grid = chart.add_gridspec(2, 3, width_ratios=[8, 1.6, 0.25], height_ratios=[8, 1.2])
     strips = chart.add_subplot(grid[0, 0])
-    beside = chart.add_subplot(grid[0, 1], sharey=strips)
+    beside = chart.add_subplot(grid[0, 1])  # shared, it would make the leads' ticks once more
     beneath = chart.add_subplot(grid[1, 0], sharex=strips)
     every = np.concatenate([found.pieces.ravel(), found.seconds, found.leads])
     reach = float(np.nanmax(np.abs(found.pieces), initial=0.0)) or 1e-6
     shades = _shade(strips, found, reach)
     _traces(strips, ecg, sampling_rate)
     _bars(beside, range(len(LEADS)), found.leads, 0.7, upright=False)
+    beside.set(ylim=strips.get_ylim(), yticks=())
     middles, widths = (found.edges[1:] + found.edges[:-1]) / 2, np.diff(found.edges)
     _bars(beneath, middles, found.seconds, widths * 0.85, upright=True)
     widest = float(np.nanmax(np.abs(every), initial=0.0)) or 1e-6
     beside.set(xlim=_ends(found.leads, widest), xlabel="score falls by", title="lead left out")
     beneath.set(ylim=_ends(found.seconds, widest), ylabel="falls by", xlabel="time [s]")
     beneath.set_title("this time hidden in all leads")
-    chart.colorbar(shades, ax=[beside], label="score falls by (one piece of one lead)", shrink=0.8)
+    scale = chart.add_subplot(grid[0, 2])
+    chart.colorbar(shades, cax=scale, label="score falls by (one piece of one lead)")
     headline(chart, title)
+    place(chart, left=18, right=16, top=6, bottom=11, hspace=0.18, wspace=0.05)
     chart.data = _table(found)
     return chart
 
@@ -89,7 +92,6 @@ def _bars(axes: Axes, places, falls: np.ndarray, widths, upright: bool) -> None:
     else:
         axes.barh(places, falls, widths, color=colors)
         axes.axvline(0, color=TRACE, lw=0.6)
-        axes.tick_params(labelleft=False, length=0, axis="y")
         light_grid(axes, "x")
     which = axes.yaxis if upright else axes.xaxis
     which.set_major_locator(MaxNLocator(2))

@@ -17,6 +17,7 @@ from dbeta_lib.reporting.axes import (
     log_axis,
     long_table,
     named_groups,
+    place,
 )
 from dbeta_lib.reporting.figures import Chart, new_chart
 from dbeta_lib.reporting.style import PAGE_MM, PALETTE, series_styles, styled
@@ -45,7 +46,7 @@ def plot_reconstruction(
     """
     target, predictions, hidden = _reconstruction_input(target, prediction, mask)
     names = [canonical(name) for name in leads]
-    chart = new_chart(PAGE_MM, 20 + 21 * len(names))
+    chart = new_chart(PAGE_MM, 20 + 21 * len(names), constrained=False)
     panels = chart.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     time = np.arange(target.shape[1]) / sampling_rate
     spans = _spans(hidden, 1 / sampling_rate)
@@ -55,6 +56,7 @@ def plot_reconstruction(
     panels[0].set_xlim(0, len(time) / sampling_rate)
     headline(chart, title)
     legend_outside(chart, panels[0])
+    place(chart, left=20, right=3, top=5, bottom=16, hspace=0.42)
     chart.data = _reconstruction_table(time, names, hidden, target, predictions)
     return chart
 
@@ -99,6 +101,7 @@ def _reconstructed_lead(
     note = f"mean squared error where hidden [SD²]: {', '.join(errors)}"
     axes.set_title(note, loc="right", weight="normal", fontsize=TICK_PT)
     axes.margins(y=0.08)
+    axes.yaxis.set_label_coords(-0.073, 0.5)  # one line for all leads, whatever their numbers
 
 
 def _spans(hidden: np.ndarray, step: float) -> list[tuple[float, float]]:
