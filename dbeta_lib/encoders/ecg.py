@@ -46,7 +46,7 @@ def strided(x: Tensor, conv: nn.Conv1d) -> Tensor:
     """`conv` on time-major `[B, T, channels]` -> `[B, T', width]`.
 
     Where windows do not overlap (kernel = stride) this is one matrix product on the reshaped input:
-    the same sums, three times as fast on a CPU.
+    the same sums, and no unfolded copy of the input.
     """
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     if kernel != stride:

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 import nbformat
-from nbconvert import HTMLExporter
 
 from dbeta_lib.files import atomic_write
 from dbeta_lib.notebook_parameters import Notebook
+from dbeta_lib.workflow.formulas import Exporter
 from dbeta_lib.workflow.progress import clock
 from dbeta_lib.workflow.state import State
 
@@ -44,7 +44,7 @@ def write_html(executed: Path, page: Path, folder: Path) -> None:
         if cell.cell_type == "markdown":
             cell.source = _LINK.sub(lambda m: _moved(m, folder, page.parent), cell.source)
     resources = {"metadata": {"name": executed.stem}}
-    body, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook, resources=resources)
+    body, _ = Exporter(template_name="lab").from_notebook_node(notebook, resources=resources)
     with atomic_write(page) as temporary:
         temporary.write_text(body, encoding="utf-8")
 

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from dbeta_lib.data.csn import read_conditions
 from dbeta_lib.data.cpsc2018 import read_reference
+from dbeta_lib.data.csn import read_conditions
 from dbeta_lib.data.csv_text import read_text_table
 from dbeta_lib.errors import DBetaError
 
@@ -29,5 +29,5 @@ def test_lone_carriage_returns_make_no_more_rows_than_the_file_has_lines(tmp_pat
 def test_published_tables_with_lone_carriage_returns_are_refused_by_name(tmp_path, read, text):
     path = tmp_path / "table.csv"
     path.write_bytes(text.encode())
-    with pytest.raises(DBetaError, match="table.csv"):
+    with pytest.raises(DBetaError, match=r"table\.csv"):
         read(path)

@@ -38,3 +38,24 @@ def test_a_link_to_a_file_leads_from_the_page_to_that_file(page_of):
 def test_a_link_to_a_notebook_leads_to_its_page_and_others_stay(page_of):
     found = links_of(page_of("[next](01_data_preparation.ipynb), [x](https://a.b/c.md#d), [y](#z)"))
     assert "01_data_preparation.html" in found and "https://a.b/c.md#d" in found and "#z" in found
+
+
+FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
+
+
+def test_every_formula_of_the_notebooks_is_drawn_without_a_network(page_of):
+    cells = [
+        cell.source
+        for path in sorted(FOLDER.rglob("*.ipynb"))
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "markdown"
+    ]
+    formulas = sum(len(FORMULA.findall(re.sub("`[^`]*`", "", text))) for text in cells)
+    drawn = page_of("\n\n".join(cells)).read_text(encoding="utf-8")
+    assert drawn.count("<math ") == formulas > 50
+
+
+def test_a_formula_that_cannot_be_converted_stays_as_it_was_written(page_of):
+    page = page_of(r"$a_b_c$ and $\ln x$").read_text(encoding="utf-8")
+    assert "$a_b_c$" in page
+    assert re.search(r"<mi>ln</mi><mspace [^>]*/><mi>x</mi>", page)
