@@ -29,7 +29,7 @@ class Renderer(IPythonRenderer):
             found = convert(body, display=display)
         except REFUSED:
             return ""
-        return _FUNCTION.sub(r'\1<mspace width="0.17em" />', found)  # "ln x", not "lnx"
+        return _FUNCTION.sub(r'\1<mspace width="0.17em"></mspace>', found)  # "ln x", not "lnx"
 
 
 class Exporter(HTMLExporter):
