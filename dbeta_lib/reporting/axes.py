@@ -64,16 +64,20 @@ def _is_reference(handle: Artist | Container) -> bool:
     return isinstance(handle, Artist) and handle.get_gid() == REFERENCE
 
 
-def legend_outside(chart: Chart, axes: Axes | Iterable[Axes]) -> None:
-    """One legend below all axes, in as many columns as fit; above them the title has its place."""
+def legend_outside(chart: Chart, axes: Axes | Iterable[Axes]) -> int:
+    """One legend below all axes, in as many columns as fit; returns its rows.
+
+    Above the axes the title has its place.
+    """
     entries = legend_entries([axes] if isinstance(axes, Axes) else axes)
     if not entries:
-        return
+        return 0
     widest = max(words.width_mm(label, TICK_PT) for label in entries) + 14
     width = min(chart.get_figwidth() * MM_PER_INCH, PAGE_MM) - 6
     labels = [words.shorten(label, width - 14, TICK_PT) for label in entries]
     columns = int(np.clip(width // widest, 1, len(entries)))
     chart.legend(list(entries.values()), labels, loc="outside lower left", ncols=columns)
+    return -(-len(entries) // columns)
 
 
 def light_grid(axes: Axes, axis: str) -> None:

@@ -58,7 +58,7 @@ def draw_kept_leads(
     for name in blue:
         ecg[lead_index(name)] = computed[lead_index(name)]
     grey = [name for name in LEADS if name not in kept and name not in blue]
-    said = [f"Black: recorded ({len(kept)})."]
+    said = [f"Black: kept ({len(kept)})."]
     said += [f"Blue: computed from I and II ({len(blue)})."] * bool(blue)
     said += [f"Grey: left out ({len(grey)}), zeros for the encoder."] * bool(grey)
     chart = draw_ecg(ecg, sampling_rate, title=title, report=" ".join(said), seconds=seconds)

@@ -25,7 +25,7 @@ def plot_occlusion(
 
     Orange: the score falls when this piece is hidden, so it spoke for the class; violet: it rises.
     Beneath: one piece of time hidden in all leads at once; beside: one lead left out throughout.
-    Each lead is scaled to its strip; leads that were not recorded are empty. Raises UsageError
+    Each lead is scaled to its strip; NaN, what was not recorded, is empty. Raises UsageError
     where `found` is of another ECG. `chart.data`: lead, start_s, stop_s, fall (lead "all": of all
     leads at once; stop_s of the whole length: a lead throughout).
     """
@@ -39,14 +39,14 @@ def plot_occlusion(
     beside = chart.add_subplot(grid[0, 1])  # shared, it would make the leads' ticks once more
     beneath = chart.add_subplot(grid[1, 0], sharex=strips)
     every = np.concatenate([found.pieces.ravel(), found.seconds, found.leads])
-    reach = float(np.nanmax(np.abs(found.pieces), initial=0.0)) or 1e-6
+    reach = float(np.nanmax(np.abs(found.pieces), initial=0.0)) or 1.0
     shades = _shade(strips, found, reach)
     _traces(strips, ecg, sampling_rate)
     _bars(beside, range(len(LEADS)), found.leads, 0.7, upright=False)
     beside.set(ylim=strips.get_ylim(), yticks=())
     middles, widths = (found.edges[1:] + found.edges[:-1]) / 2, np.diff(found.edges)
     _bars(beneath, middles, found.seconds, widths * 0.85, upright=True)
-    widest = float(np.nanmax(np.abs(every), initial=0.0)) or 1e-6
+    widest = float(np.nanmax(np.abs(every), initial=0.0)) or 1.0
     beside.set(xlim=_ends(found.leads, widest), xlabel="score falls by", title="lead left out")
     beneath.set(ylim=_ends(found.seconds, widest), ylabel="falls by", xlabel="time [s]")
     beneath.set_title("this time hidden in all leads")
@@ -71,10 +71,11 @@ def _traces(axes: Axes, ecg: np.ndarray, sampling_rate: float) -> None:
     """Each lead in its own strip, scaled to it, from the top down."""
     time = np.arange(ecg.shape[1]) / sampling_rate
     for row, (name, values) in enumerate(zip(LEADS, ecg)):
-        spread = np.ptp(values) or 1.0
-        scaled = (values - np.median(values)) / spread * 0.85
-        middle = (scaled.max() + scaled.min()) / 2
-        axes.plot(time, row - (scaled - middle), color=TRACE, lw=0.7, gid=f"lead-{name}")
+        if not np.isfinite(values).any():
+            continue
+        low, high = np.nanmin(values), np.nanmax(values)
+        scaled = (values - (low + high) / 2) / ((high - low) or 1.0) * 0.85
+        axes.plot(time, row - scaled, color=TRACE, lw=0.7, gid=f"lead-{name}")
     axes.set_yticks(range(len(LEADS)), LEADS)
     axes.set(ylim=(len(LEADS) - 0.5, -0.5), xlim=(0, len(time) / sampling_rate), ylabel="lead")
     axes.tick_params(axis="y", length=0)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from dbeta_lib.errors import UsageError
 from dbeta_lib.leads import LEADS, canonical, lead_index
+from dbeta_lib.reporting import text as words
 from dbeta_lib.reporting.axes import (
     TICK_PT,
     banded_rows,
@@ -20,9 +21,11 @@ from dbeta_lib.reporting.axes import (
     place,
 )
 from dbeta_lib.reporting.figures import Chart, new_chart
-from dbeta_lib.reporting.style import PAGE_MM, PALETTE, series_styles, styled
+from dbeta_lib.reporting.style import MM_PER_INCH, PAGE_MM, PALETTE, series_styles, styled
 
 SHADE = "#E6E6E6"
+LEGEND_MM = 4.0  # a row of the legend
+ERRORS_MM = 60.0  # for the names of the predictions beside their errors
 RESIDUAL_FLOOR_MV = 1e-4  # a tenth of the store's resolution: what rounding leaves, on a log axis
 
 
@@ -55,8 +58,9 @@ def plot_reconstruction(
     panels[-1].set_xlabel("time [s]")
     panels[0].set_xlim(0, len(time) / sampling_rate)
     headline(chart, title)
-    legend_outside(chart, panels[0])
-    place(chart, left=20, right=3, top=5, bottom=16, hspace=0.42)
+    rows = legend_outside(chart, panels[0])
+    chart.set_figheight(chart.get_figheight() + (rows - 1) * LEGEND_MM / MM_PER_INCH)
+    place(chart, left=22, right=3, top=5, bottom=12 + LEGEND_MM * rows, hspace=0.42)
     chart.data = _reconstruction_table(time, names, hidden, target, predictions)
     return chart
 
@@ -96,12 +100,15 @@ def _reconstructed_lead(
         axes.plot(time, shown, color=PALETTE[i], linewidth=1.5, label=label, gid=f"{label}-{name}")
         if hidden.any():
             error = np.mean((values[row] - target[row])[hidden] ** 2)
-            errors.append(f"{label} {error:.2f}")
+            short = words.shorten(label, ERRORS_MM / len(predictions), TICK_PT)
+            errors.append(f"{short} {error:.2f}")
     axes.set(title=name, ylabel="amplitude\n[SD]")
-    note = f"mean squared error where hidden [SD²]: {', '.join(errors)}"
-    axes.set_title(note, loc="right", weight="normal", fontsize=TICK_PT)
+    if errors:
+        note = f"mean squared error where hidden [SD²]: {', '.join(errors)}"
+        axes.set_title(note, loc="right", weight="normal", fontsize=TICK_PT)
     axes.margins(y=0.08)
-    axes.yaxis.set_label_coords(-0.073, 0.5)  # one line for all leads, whatever their numbers
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
+    axes.yaxis.set_label_coords(-0.085, 0.5)  # one line for all leads, whatever their numbers
 
 
 def _spans(hidden: np.ndarray, step: float) -> list[tuple[float, float]]:

@@ -52,7 +52,7 @@ def test_derived_leads_are_blue_and_computed_from_the_two(ecg, texts_of):
     for name, row in (("III", law[2]), ("aVL", ecg[4])):
         assert np.allclose(chart.data[name], row - np.median(row)), name
     (said,) = [text for text in texts_of(chart) if text.startswith("Black")]
-    assert "recorded (3)" in said and "I and II (3)" in said and "left out (6)" in said
+    assert "kept (3)" in said and "I and II (3)" in said and "left out (6)" in said
 
 
 def test_all_twelve_leave_nothing_grey_and_an_unknown_lead_is_named(ecg, texts_of):

@@ -61,3 +61,12 @@ def test_an_ecg_that_does_not_fit_is_refused(found):
 def test_nothing_that_falls_is_drawn_too(layout_faults):
     nothing = Occlusion(0.0, np.arange(0, 11, 2.0), np.zeros((12, 5)), np.zeros(5), np.zeros(12))
     assert layout_faults(plots.plot_occlusion(np.zeros((12, 1000)), 100, nothing)) == []
+
+
+def test_what_was_not_recorded_is_not_drawn(found):
+    ecg = ECG.copy()
+    ecg[11], ecg[:, 500:] = np.nan, np.nan
+    chart = plots.plot_occlusion(ecg, 100, found)
+    drawn = {line.get_gid(): line.get_ydata() for line in chart.axes[0].lines}
+    assert "lead-V6" not in drawn
+    assert np.isfinite(drawn["lead-I"][:500]).all() and np.isnan(drawn["lead-I"][500:]).all()

@@ -103,3 +103,21 @@ def test_lead_check_shows_median_and_quartiles_of_each_order(by_gid, layout_faul
 def test_residuals_of_exactly_zero_lie_at_the_floor(by_gid):
     chart = plots.plot_lead_check({"standard": np.zeros(5)})
     assert by_gid(chart, "median-standard")[0].get_xdata()[0] == 1e-4
+
+
+def test_long_names_and_any_scale_stay_in_their_places(layout_faults):
+    wave = np.sin(np.arange(1000) / 20)[None] * np.linspace(0.5, 1, 12)[:, None]
+    hidden = np.arange(10) % 2
+    named = {
+        f"{when} the pre-training of many thousand steps": wave / 2 for when in ("before", "after")
+    }
+    for scale in (1e-3, 1.0, 3000.0):
+        scaled = {name: scale * values for name, values in named.items()}
+        chart = plots.plot_reconstruction(scale * wave, scaled, hidden, 100, title="record 17")
+        assert layout_faults(chart) == []
+
+
+def test_where_nothing_is_hidden_no_error_is_told(texts_of):
+    wave = np.zeros((12, 1000))
+    chart = plots.plot_reconstruction(wave, wave, np.zeros(10), 100)
+    assert not [text for text in texts_of(chart) if "error" in text]

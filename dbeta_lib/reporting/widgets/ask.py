@@ -17,7 +17,7 @@ from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import field
 from dbeta_lib.reporting.widgets.front import Slider
-from dbeta_lib.reporting.widgets.records import Labels, held_out_rows, leads_of
+from dbeta_lib.reporting.widgets.records import Labels, drawn_ecg, held_out_rows, leads_of
 from dbeta_lib.reporting.widgets.scores import (
     ClassScores,
     Prompts,
@@ -59,7 +59,7 @@ def draw(
     record = store.records["record_id"].iat[row]
     title = f"place {place} of {len(rows):,}: record {record}"
     paper = draw_ecg(
-        store.ecg(row), store.sampling_rate, lead_mask=leads_of(store, row), title=title,
+        drawn_ecg(store, row), store.sampling_rate, lead_mask=leads_of(store, row), title=title,
         report=store.records["report"].iat[row],
     )  # fmt: skip
     bars = plot_score_bars(

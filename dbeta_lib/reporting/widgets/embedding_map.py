@@ -17,7 +17,8 @@ from dbeta_lib.reporting.figures import Chart
 from dbeta_lib.reporting.plots_map import NAMED, plot_map, to_data
 from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import FIELD, button, choice
-from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, leads_of
+from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, drawn_ecg, leads_of
+from dbeta_lib.reporting.widgets.scores import chief_task
 from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
 
 COLOURS = ("label", "patient", "fold", "heart rate")
@@ -36,8 +37,9 @@ class Points:
     def colours(self, by: str, label: str = "") -> np.ndarray:
         """What `plot_map` colours the ECGs by: names, or numbers for the heart rate.
 
-        label: one class against all others; without it each ECG has the rarest of its labels among
-        the commonest. Raises UsageError for another `by` or an unknown label.
+        label: one class against all others; without it each ECG has the rarest of its labels in the
+        store's chief task, among the commonest. Raises UsageError for another `by` or an unknown
+        label.
         """
         if by not in COLOURS:
             raise UsageError(f"points are not coloured by '{by}'{nearest(by, COLOURS)}")
@@ -51,16 +53,23 @@ class Points:
             return np.array(named if (folds >= 0).any() else self.records["split"].astype(str))
         return self._one_label(label) if label.strip() else self._rarest_label()
 
+    def told(self, by: str, label: str = "") -> str:
+        """What the colours are, in words."""
+        if by == "label" and label.strip():
+            return f"coloured: those labelled “{label.strip()}”"
+        task = chief_task(self.store) if by == "label" else ""
+        return f"coloured by {by}" + (f" ({task}; of several the rarest)" if task else "")
+
     def _one_label(self, label: str) -> np.ndarray:
         has = np.isin(self.places.rows, self.labels.rows(label))
         return np.where(has, label.strip(), "")
 
     def _rarest_label(self) -> np.ndarray:
         names = np.full(len(self.places.rows), "", dtype=object)
+        task = chief_task(self.store)
         every = {
             name: self.labels.there[task][self.places.rows, column]
-            for task, its in self.labels.classes.items()
-            for column, name in enumerate(its)
+            for column, name in enumerate(self.labels.classes.get(task, ()))
         }
         common = sorted(every, key=lambda name: -int(every[name].sum()))[:NAMED]
         for name in common:  # the commonest first, so that the rarest has the last word
@@ -121,14 +130,14 @@ def draw(
     store, places = points.store, points.places
     ringed = [row, *(other for other in list(group)[:RINGS] if other != row)]
     at = np.searchsorted(places.rows, ringed)
-    title = f"{len(places.rows):,} ECGs of {store.meta['name']}, coloured by {by}"
+    title = f"{len(places.rows):,} ECGs of {store.meta['name']}, {points.told(by, label)}"
     chart = plot_map(
         places.ecg, points.colours(by, label), text=places.text if text else None, chosen=at,
         unit=RATE, axis=points.method.upper(), title=title,
     )  # fmt: skip
     record = store.records["record_id"].iat[row]
     paper = draw_ecg(
-        store.ecg(row),
+        drawn_ecg(store, row),
         store.sampling_rate,
         lead_mask=leads_of(store, row),
         title=f"record {record}",

@@ -12,7 +12,7 @@ from dbeta_lib.reporting.ecg_paper import draw_ecg
 from dbeta_lib.reporting.ecg_sheet import LAYOUTS
 from dbeta_lib.reporting.widgets.controls import FIELD, LeadBoxes, choice
 from dbeta_lib.reporting.widgets.front import Slider
-from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, leads_of
+from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, drawn_ecg, leads_of
 from dbeta_lib.reporting.widgets.shell import Panel, Sentence, View, in_words
 
 PAPER_MM = 250.0  # of time axis on one sheet: 10 s at 25 mm/s
@@ -42,7 +42,7 @@ def draw(
     seconds = min(duration, PAPER_MM / speed)
     start = max(0.0, min(start, duration - seconds))
     first = round(start * store.sampling_rate)
-    ecg = store.ecg(row)[:, first : first + round(seconds * store.sampling_rate)]
+    ecg = drawn_ecg(store, row, first, first + round(seconds * store.sampling_rate))
     record = store.records["record_id"].iat[row]
     figure = draw_ecg(
         ecg,

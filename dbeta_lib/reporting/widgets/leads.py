@@ -12,7 +12,13 @@ from dbeta_lib.reporting.plots_results import plot_score_shift
 from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import LeadBoxes
-from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, held_out_rows, leads_of
+from dbeta_lib.reporting.widgets.records import (
+    Labels,
+    RecordPicker,
+    drawn_ecg,
+    held_out_rows,
+    leads_of,
+)
 from dbeta_lib.reporting.widgets.scores import (
     ClassScores,
     Prompts,
@@ -43,14 +49,16 @@ def draw(
         labels=("all leads", f"{len(names)} on"),
     )  # fmt: skip
     paper = draw_kept_leads(
-        store.ecg(row), store.sampling_rate, names, title=f"record {record}, {len(names)} leads on"
-    )
+        drawn_ecg(store, row), store.sampling_rate, names,
+        title=f"record {record}, {len(names)} of {leads_of(store, row).sum()} leads on",
+    )  # fmt: skip
     shown = f"record {record} with leads {', '.join(names)}"
     pictures = ((shift, f"Class scores of {shown}, beside all leads"), (paper, f"ECG of {shown}"))
     moved = _places(scores.classes, before), _places(scores.classes, after)
     told = [f"{name}: place {moved[0][name]} of {len(before)}, now {moved[1][name]}"
             for name in scores.classes if name in truth]  # fmt: skip
-    return View(pictures, "".join(map(markup.paragraph, ["Labelled classes:", *told])))
+    head = "Labelled classes:" if told else "It is labelled with none of the classes asked here."
+    return View(pictures, "".join(map(markup.paragraph, [head, *told])))
 
 
 def _places(classes: Sequence[str], scores: np.ndarray) -> dict[str, int]:

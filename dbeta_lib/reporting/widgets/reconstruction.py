@@ -58,7 +58,9 @@ def draw(
         target, {"filled in": drawn}, hidden, model.sampling_rate, leads=names, title=title
     )
     alt = f"Reconstruction of {title}, leads {', '.join(names)}"
-    return View(((figure, alt),), markup.table(errors(target, drawn, hidden), "where hidden"))
+    table = markup.table(errors(target, drawn, hidden), "where hidden")
+    absent = report and not record["text"].strip()
+    return View(((figure, alt),), table + absent * markup.paragraph("It has no report to read."))
 
 
 def errors(target: np.ndarray, drawn: np.ndarray, hidden: np.ndarray) -> pd.DataFrame:

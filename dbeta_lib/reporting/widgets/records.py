@@ -158,6 +158,16 @@ def leads_of(store: SignalStore, row: int) -> np.ndarray:
     return unpack_bits(store.records["leads_present"].to_numpy()[row : row + 1])[0]
 
 
+def drawn_ecg(store: SignalStore, row: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """mV `[12, n]` of one row to be looked at: the zeros after a short recording's end are NaN.
+
+    start, stop: samples. Drawn as they are stored, those zeros would look like a heart at rest.
+    """
+    ecg = store.ecg(row).copy()
+    ecg[:, store.samples - int(store.records["padded"].iat[row]) :] = np.nan
+    return ecg[:, start:stop]
+
+
 def about(store: SignalStore, row: int, labels: Labels) -> str:
     """HTML of what is known of a record: who, which split, labels, flaws, and its report."""
     record = store.records.iloc[row]
@@ -169,6 +179,15 @@ def about(store: SignalStore, row: int, labels: Labels) -> str:
         "sex": record["sex"],
         "split": record["split"],
         "not recorded": ", ".join(absent),
+        "recorded": _short(store, int(record["padded"])),
     }
     known |= {f"labels ({task})": ", ".join(its) or "none" for task, its in labels.of(row).items()}
     return markup.facts(known | {"report": record["report"] or "no report"})
+
+
+def _short(store: SignalStore, padded: int) -> str:
+    """How long a recording is that is shorter than the store's windows, else ""."""
+    if not padded:
+        return ""
+    whole, rate = store.samples, store.sampling_rate
+    return f"{(whole - padded) / rate:g} s; the model reads zeros up to {whole / rate:g} s"

@@ -61,18 +61,22 @@ def features_of(model, store: SignalStore, row: int, leads: np.ndarray | None = 
 
 
 def default_prompts(store: SignalStore) -> dict[str, tuple[str, ...]]:
-    """The kit's own English texts, all of each class, for the first task of a store that has them.
+    """The kit's own texts, all of each class, for the store's chief task.
 
-    Raises UsageError where the kit describes no task of the store.
+    PTB-XL's in both languages of its reports. A store whose classes the kit does not describe, as
+    one of your own recordings, is asked for PTB-XL's five superclasses.
     """
-    tasks = prompts.load()["prompts"].get(store.meta["name"], {})
-    for task in store.tasks():
-        if task in tasks:
-            return prompts.select(store.meta["name"], task)
-    raise UsageError(
-        f"the kit describes no label task of {store.path}; give `prompts`, such as "
-        "{'atrial fibrillation': ['atrial fibrillation']}"
-    )
+    name, task = store.meta["name"], chief_task(store)
+    if task not in prompts.load()["prompts"].get(name, {}):
+        name, task = "ptb-xl", "super"
+    return prompts.select(name, task, languages=("de", "en") if name == "ptb-xl" else ("en",))
+
+
+def chief_task(store: SignalStore) -> str:
+    """The label task that a widget shows first: the first one described, else any; "" = none."""
+    there = store.tasks()
+    described = prompts.load()["prompts"].get(store.meta["name"], {})
+    return next((task for task in described if task in there), next(iter(there), ""))
 
 
 def truth_of(labels: Labels, row: int) -> set[str]:

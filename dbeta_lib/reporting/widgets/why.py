@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import ipywidgets
+import numpy as np
 
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.errors import UsageError, nearest
@@ -12,7 +13,14 @@ from dbeta_lib.reporting.plots_occlusion import plot_occlusion
 from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.asked import hint, or_box
 from dbeta_lib.reporting.widgets.controls import FIELD, choice
-from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, held_out_rows, leads_of
+from dbeta_lib.reporting.widgets.records import (
+    Labels,
+    RecordPicker,
+    about,
+    drawn_ecg,
+    held_out_rows,
+    leads_of,
+)
 from dbeta_lib.reporting.widgets.scores import Prompts, default_prompts, truth_of
 from dbeta_lib.reporting.widgets.shell import PAGE_PX, Panel, Sentence, View, in_words
 
@@ -34,7 +42,8 @@ def draw(
     found = occlude(model, ecg, store.sampling_rate, texts, lead_mask=mask, window=window)
     has = "labelled so" if name in truth_of(labels, row) else "not labelled so"
     title = f"record {record}: score {found.score:.2f} for “{name}” ({has})"
-    figure = plot_occlusion(ecg, store.sampling_rate, found, title=title)
+    drawn = np.where(mask[:, None], drawn_ecg(store, row), np.nan)
+    figure = plot_occlusion(drawn, store.sampling_rate, found, title=title)
     most = LEADS[int(found.leads.argmax())] if (found.leads == found.leads).all() else ""
     told = f"Without lead {most} the score falls most." if most else ""
     return View(
@@ -55,7 +64,8 @@ def why(
     """Which seconds and leads carry the score of a class: hide them, and see how far it falls.
 
     model: the one in the box by default. prompts: class -> texts, the kit's own for the store by
-    default; name: the class to begin with, one of the record's labels by default.
+    default; name: the class to begin with, by default one that the record is labelled with, where
+    any of them is described.
 
     >>> widgets.why(work.store)  # doctest: +SKIP
     """

@@ -154,3 +154,12 @@ def test_a_map_is_read_again_from_where_it_was_kept(model, store, tmp_path):
 def test_a_store_without_reports_has_a_map_of_ecgs(model, mute):
     panel = widgets.embedding_map(mute, model, method="pca")
     assert panel.said.value == "" and panel.controls["text"].disabled
+
+
+def test_labels_of_one_task_colour_the_map_and_are_named(panel, store):
+    panel.controls["by"].value = "label"
+    assert "(conditions; of several the rarest)" in panel.pictures[0].alt
+    (name, *_) = Labels(store).names
+    panel.controls["label"].value = name
+    assert f"those labelled “{name}”" in panel.pictures[0].alt
+    panel.controls["label"].value = ""

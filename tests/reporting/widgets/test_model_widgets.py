@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dbeta_lib import box
+from dbeta_lib.data.store import SignalStore
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation import prompts, zero_shot
 from dbeta_lib.evaluation.features import extract
@@ -14,7 +15,14 @@ from dbeta_lib.reporting import widgets
 from dbeta_lib.reporting.widgets.reconstruction import draw as draw_reconstruction
 from dbeta_lib.reporting.widgets.reconstruction import errors
 from dbeta_lib.reporting.widgets.records import Labels, held_out_rows
-from dbeta_lib.reporting.widgets.scores import ClassScores, features_of, from_lines, to_lines
+from dbeta_lib.reporting.widgets.scores import (
+    ClassScores,
+    chief_task,
+    default_prompts,
+    features_of,
+    from_lines,
+    to_lines,
+)
 
 TEXTS = {"slow": ("slow rhythm", "bradycardia"), "atrial fibrillation": ("atrial fibrillation",)}
 
@@ -154,14 +162,35 @@ def test_a_hostile_sentence_and_hostile_reports_are_text(model, hostile):
     assert "<script" not in panel.view.text and "&lt;script&gt;" in panel.view.text
 
 
-def test_where_the_kit_describes_no_task_prompts_are_asked_for(model, hostile, mute):
-    for panel in (
-        widgets.ask(hostile, model),
-        widgets.leads(mute, model),
-        widgets.why(mute, model),
-    ):
-        assert "give `prompts`" in panel.said.value
-    assert widgets.ask(mute, model, prompts=TEXTS).said.value == "", "a store without reports"
+def test_ones_own_recordings_are_asked_for_the_superclasses(model, hostile, mute):
+    for panel in (widgets.ask(hostile, model), widgets.leads(mute, model)):
+        assert panel.said.value == ""
+    assert widgets.why(mute, model).controls["name"].value in default_prompts(mute)
+    assert list(default_prompts(mute)) == ["NORM", "MI", "STTC", "CD", "HYP"]
+
+
+def test_a_store_is_asked_for_its_chief_task_in_the_languages_of_its_reports(store):
+    assert chief_task(store) == "conditions"
+    assert default_prompts(store) == prompts.select("synthetic", "conditions")
+    ptb_xl = SignalStore(store.path, store.meta | {"name": "ptb-xl"}, store.signals, store.records)
+    ptb_xl.tasks = lambda: ["form", "rhythm", "sub", "super"]
+    assert chief_task(ptb_xl) == "super"
+    assert default_prompts(ptb_xl) == prompts.select("ptb-xl", "super", languages=("de", "en"))
+
+
+def test_leads_that_are_off_are_counted_against_those_recorded(model, mute, texts_of):
+    panel = widgets.leads(mute, model, row=1, rows=[1])  # V6 was not recorded in it
+    panel.controls["leads"].value = ("I",)
+    (title,) = [t for t in texts_of(panel.view.pictures[1][0]) if "leads on" in t]
+    assert title.endswith("1 of 11 leads on")
+    assert "none of the classes asked here" in panel.view.text
+
+
+def test_a_record_without_a_report_gives_the_model_none_to_read(model, mute, store):
+    for each, told in ((mute, True), (store, False)):
+        panel = widgets.reconstruction(each, model)
+        panel.controls["report"].value = True
+        assert ("no report to read" in panel.view.text) == told
 
 
 def test_a_model_without_a_text_side_is_said(store):

@@ -4,10 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dbeta_lib.data.store import SignalStore
 from dbeta_lib.errors import UsageError
 from dbeta_lib.reporting.widgets import markup
 from dbeta_lib.reporting.widgets.controls import LeadBoxes
-from dbeta_lib.reporting.widgets.records import Labels, RecordPicker, about, held_out_rows, leads_of
+from dbeta_lib.reporting.widgets.records import (
+    Labels,
+    RecordPicker,
+    about,
+    drawn_ecg,
+    held_out_rows,
+    leads_of,
+)
 from dbeta_lib.reporting.widgets.shell import Sentence
 
 
@@ -148,3 +156,15 @@ def test_held_out_rows_are_all_rows_where_there_is_no_test_split(store, mute):
             return 3
 
     assert held_out_rows(Bare()).tolist() == [0, 1, 2]
+
+
+def test_what_was_added_to_a_short_recording_is_not_drawn_and_is_told(store):
+    records = store.records.copy()
+    records.loc[3, "padded"] = 500
+    short = SignalStore(store.path, store.meta, store.signals, records)
+    assert np.isnan(drawn_ecg(short, 3)[:, 500:]).all()
+    np.testing.assert_array_equal(drawn_ecg(short, 3)[:, :500], store.ecg(3)[:, :500])
+    assert np.isnan(drawn_ecg(short, 3, 400, 600)[:, 100:]).all()
+    np.testing.assert_array_equal(drawn_ecg(short, 4), store.ecg(4))
+    assert "5 s; the model reads zeros up to 10 s" in about(short, 3, Labels(short))
+    assert "recorded" not in about(short, 4, Labels(short)).replace("not recorded", "")
