@@ -70,7 +70,7 @@ def _tell_many(folder: Path, found, html: Path | None, features: Path | None, cs
     """A line a recording as it comes, then what could not be read; the pages and tables asked."""
     from dbeta_lib.prediction import NOTICE, Unread
     from dbeta_lib.prediction.page import folded, many
-    from dbeta_lib.prediction.result import summary, summary_table
+    from dbeta_lib.prediction.result import summary, summary_key, summary_table
 
     kept, unread, pages = [], [], []
     for each in found:
@@ -78,14 +78,16 @@ def _tell_many(folder: Path, found, html: Path | None, features: Path | None, cs
             unread.append(each)
             continue
         if not kept:
-            typer.echo("\n".join([each.about.name, *each.about.sentences(), ""]))
+            about = each.about
+            typer.echo("\n".join([about.name, *about.sentences(), summary_key(about), ""]))
         typer.echo(summary(each, MANY))
         if html and len(pages) < PAGES:
             pages.append(folded(each))
         kept.append(each.without_signal())
     for each in unread:
         typer.echo(f"X {each.says}")
-    typer.echo(f"\n{len(kept)} recordings, {len(unread)} not read. {NOTICE}")
+    recordings = "1 recording" if len(kept) == 1 else f"{len(kept)} recordings"
+    typer.echo(f"\n{recordings}, {len(unread)} not read. {NOTICE}")
     if not kept:
         raise DBetaError(f"{folder}: no recording in it could be read, as is said above")
     _write(features, csv, kept)

@@ -125,7 +125,7 @@ def test_other_rates_and_lengths_are_brought_to_ten_seconds(make_beats, model):
     assert fast.features.shape == (model.config.fusion.fusion_width,)
     longer = predict(np.tile(ecg, 3), model, sampling_rate=500)
     assert np.array_equal(longer.features, fast.features)
-    assert "the first 10 s are read" in longer.text()
+    assert "the first 10 s are scored" in longer.text()
     short = predict(ecg[:, :2500], model, sampling_rate=500)
     assert "zeros will follow its end" in short.text()
 
@@ -273,7 +273,7 @@ def test_the_nearest_ecgs_are_those_of_a_slow_search(published, store, model):
     labels = store.labels("super").iloc[row]
     assert found.neighbours["labels"].iloc[0] == ", ".join(labels.index[labels == 1])
     assert store.records["report"].iloc[row] == found.neighbours["report"].iloc[0]
-    assert "40 ECGs of ptb-xl score lower" in found.text()
+    assert "40 ECGs of ptb-xl, with 12 leads of 10 s each, score lower" in found.text()
     again = predict(source, model, neighbours=store.path)
     assert again.neighbours.equals(found.neighbours)
 
@@ -400,12 +400,12 @@ def test_a_folder_streams_and_stops_at_the_limit(tmp_path, make_beats, model):
         ("ecg.csv", ["--prompts", "{here}/broken.json"], 1, "is damaged"),
         ("ecg.csv", ["--neighbours", "{here}/empty"], 1, "store.json"),
         ("broken.edf", [], 1, "broken.edf does not begin as EDF does; export it again"),
-        ("leadless.csv", [], 1, "names no lead in its first line; name an ECG"),
-        ("ecg.npy", [], 1, "does not say its rate; give it in Hz; correct it, or give Hz"),
+        ("leadless.csv", [], 1, "names no lead in its first line; head the columns"),
+        ("ecg.npy", [], 1, "does not say its rate; give it in Hz: sampling_rate=500"),
         ("volts.csv", [], 1, "--units uV"),
         ("counts.csv", [], 1, "--units uV"),
         ("short.csv", [], 1, "short.csv has 0.50 s; record at least 1 s, better 10"),
-        ("flat.csv", [], 1, "nothing was recorded in it"),
+        ("flat.csv", [], 1, "flat.csv: no lead has a signal, each holds one value"),
         ("text.txt", [], 1, "text.txt is none of .hea"),
         ("link.csv", [], 1, "links are not followed"),
     ],

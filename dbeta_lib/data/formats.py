@@ -29,8 +29,9 @@ from dbeta_lib.leads import LEADS, canonical, lead_index
 SUFFIXES = (".hea", ".edf", ".csv", ".npy", ".dcm", ".scp", ".xml")
 HELPED = (".csv", ".npy")  # what does not say everything about itself
 MAX_BYTES = 512 * 1024 * 1024  # an hour of twelve leads at 1000 Hz as text
+NO_RATE = "does not say its rate; give it in Hz"
 MIN_TIMED_HZ = 50  # a column of times that means less holds something else, or another unit
-_TO_MV = {"mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3, "v": 1e3}
+TO_MV = {"mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3, "v": 1e3}
 _COUNTS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)/mV", re.ASCII)
 _TIME = re.compile(r"(?:time|t|seconds?)\s*_?\s*[\[(]?(s|sec|seconds?|ms)?[\])]?")
 
@@ -69,7 +70,7 @@ def read_recording(
         raise Rejected("unreadable", f"{path.name} is none of {', '.join(SUFFIXES)}")
     size = file_size(path)
     if suffix not in HELPED:
-        found = _from_signals(_signals(path, suffix, size), path.name)
+        found = _from_signals(signals_of(path, suffix, size), path.name)
         return _same_rate(found, sampling_rate, path.name)
     if suffix == ".csv":
         return _from_csv(path, sampling_rate, scale)
@@ -78,8 +79,8 @@ def read_recording(
 
 def to_mv(units: str) -> float:
     """Factor to mV of a unit or of counts ("200/mV"). Raises UsageError for an unknown one."""
-    if units.lower() in _TO_MV:
-        return _TO_MV[units.lower()]
+    if units.lower() in TO_MV:
+        return TO_MV[units.lower()]
     counts = _COUNTS.fullmatch(units)
     if counts is None or float(counts[1]) == 0:
         known = ("mV", "uV", "V")
@@ -101,7 +102,9 @@ def file_size(path: Path) -> int:
         raise Rejected("path refused", f"{path.name} is a link; links are not followed")
     if not stat.S_ISREG(status.st_mode):
         raise Rejected("unreadable", f"{path.name} is no file")
-    if not 0 < status.st_size <= MAX_BYTES:
+    if not status.st_size:
+        raise Rejected("truncated", f"{path.name} is empty")
+    if status.st_size > MAX_BYTES:
         raise Rejected("wrong shape", f"{path.name} has {status.st_size} bytes; cut it first")
     return status.st_size
 
@@ -131,8 +134,8 @@ def _placed(rows: Sequence[np.ndarray], leads: Sequence[str], rate: float, name:
     return Recording(ecg, mask, float(rate))
 
 
-def _signals(path: Path, suffix: str, size: int) -> list[NamedSignal]:
-    """What a file of a format that says names, units and rate itself holds."""
+def signals_of(path: Path, suffix: str, size: int) -> list[NamedSignal]:
+    """What a file of a format that says names, units and rate itself holds. Raises Rejected."""
     if suffix == ".edf":
         return read_edf(path, size)
     if suffix == ".xml":
@@ -152,10 +155,10 @@ def _from_signals(signals: Sequence[NamedSignal], name: str) -> Recording:
     if not 1 <= rate <= 100_000:
         raise Rejected("wrong sampling rate", f"{name} says {rate:g} Hz")
     for lead, signal in found:
-        if signal.unit.lower() not in _TO_MV:
+        if signal.unit.lower() not in TO_MV:
             detail = f"{name}: '{signal.unit[:20]}' of lead {lead} is none of V, mV, uV"
             raise Rejected("unknown unit", detail)
-    rows = [signal.values * _TO_MV[signal.unit.lower()] for _, signal in found]
+    rows = [signal.values * TO_MV[signal.unit.lower()] for _, signal in found]
     return _placed(rows, [lead for lead, _ in found], rate, name)
 
 
@@ -167,11 +170,11 @@ def _from_csv(path: Path, sampling_rate: float | None, scale: float) -> Recordin
         label, time = parse_label(column), _time(column)
         if label:
             unit = label[1].lower()
-            if unit and unit not in _TO_MV:
+            if unit and unit not in TO_MV:
                 found = f"{path.name}: '{label[1]}' of lead {label[0]} is none of V, mV, uV"
                 raise Rejected("unknown unit", found)
             leads.append(label[0])
-            rows.append(values * (_TO_MV[unit] if unit else scale))
+            rows.append(values * (TO_MV[unit] if unit else scale))
         elif time:
             rate = _rate_of(values, time[1] == "ms", sampling_rate, path.name)
     return _placed(rows, leads, _known(rate, path.name), path.name)
@@ -183,7 +186,7 @@ def _time(column: str) -> re.Match | None:
 
 def _known(rate: float | None, name: str) -> float:
     if rate is None:
-        raise Rejected("wrong sampling rate", f"{name} does not say its rate; give it in Hz")
+        raise Rejected("wrong sampling rate", f"{name} {NO_RATE}")
     return rate
 
 
@@ -232,6 +235,12 @@ def _read_numbers(path: Path) -> pd.DataFrame:
     return frame
 
 
+def csv_columns(path: Path) -> list[str]:
+    """Names of a CSV's columns but that of times. Raises ValueError or OSError."""
+    frame = read_csv(path, encoding_errors="replace", skipinitialspace=True, nrows=1)
+    return [column for column in frame.columns if not _time(column)]
+
+
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0][:200]
 
@@ -259,8 +268,8 @@ def _rate_of(time: np.ndarray, is_ms: bool, stated: float | None, name: str) -> 
     rate = 1 / step
     rate = float(round(rate)) if abs(rate - round(rate)) < 0.002 * rate else float(rate)
     if stated is None and rate < MIN_TIMED_HZ:
-        found = f"its times mean {rate:g} Hz; are these sample numbers? give file_rate"
-        raise Rejected("wrong sampling rate", f"{name}: {found}, or call times in ms time_ms")
+        found = f"{name}: its times mean {rate:g} Hz; are these sample numbers? give its rate"
+        raise Rejected("wrong sampling rate", f"{found} (file_rate), or call times in ms time_ms")
     if not 1 <= rate <= 100_000:
         raise Rejected("wrong sampling rate", f"{name}: its times mean {rate:g} Hz; s or ms?")
     if stated is not None and abs(rate - stated) > 0.01 * stated:
@@ -274,10 +283,12 @@ def _from_numpy(path: Path, rate: float | None, leads: list[str], scale: float) 
         values = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, OverflowError, TypeError, MemoryError, EOFError) as error:
         found = f"{path.name} is no whole array of numbers ({_first_line(error)})"
+        if "Python objects" in str(error):  # NumPy speaks of memory maps there
+            found = f"{path.name} holds Python objects; save it as an array of float32"
         raise Rejected("unreadable", found) from None
     if values.dtype.kind not in "iuf" or values.ndim != 2 or len(leads) not in values.shape:
-        found = f"{path.name}: {values.dtype} {values.shape} where ({len(leads)}, T) is expected"
-        raise Rejected("wrong shape", found)
+        found = f"{path.name}: {values.dtype} {values.shape} where numbers ({len(leads)}, T)"
+        raise Rejected("wrong shape", f"{found} are expected")
     rows = values if values.shape[0] == len(leads) else values.T
     if not rows.shape[1]:
         raise Rejected("wrong shape", f"{path.name} has no samples")

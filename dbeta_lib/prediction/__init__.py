@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dbeta_lib.prediction.inputs import Unread, from_array, from_file, from_folder
+from dbeta_lib.prediction.inputs import from_array, from_file, from_folder
+from dbeta_lib.prediction.refusals import Unread
 from dbeta_lib.prediction.result import Prediction
 from dbeta_lib.prediction.words import NOTICE
 

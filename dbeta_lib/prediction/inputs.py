@@ -13,25 +13,14 @@ import numpy as np
 from dbeta_lib.data import folder, formats, quality
 from dbeta_lib.data.signals import MIN_SECONDS, SECONDS, Rejected
 from dbeta_lib.data.wfdb_read import MAX_SECONDS, Recording
+from dbeta_lib.data.windows import split
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.leads import LEADS, canonical, derive_limb_leads, lead_index
+from dbeta_lib.prediction import left_out
+from dbeta_lib.prediction.refusals import Unread, refusal, with_remedy
 from dbeta_lib.progress import tqdm
 
 _FROM_I_AND_II = ("III", "aVR", "aVL", "aVF")
-_UNIT = "correct its unit or gain; of CSV and NumPy say it: --units uV"
-REMEDIES = {  # what helps, by the reason of `Rejected`
-    "wrong sampling rate": "correct it, or give Hz where the file says none: --rate 500",
-    "wrong shape": "arrays are [leads, samples]; name their leads: --leads I,II,V2",
-    "unknown lead name": "name the leads I II III aVR aVL aVF V1 to V6",
-    "unknown unit": _UNIT,
-    "beyond 32.767 mV": _UNIT,
-    "amplitude implausible": _UNIT,
-    "too short": "record at least 1 s, better 10",
-    "all leads bad": "nothing was recorded in it",
-    formats.NO_RECORDING: "name an ECG",
-    "file missing": "copy the file there",
-    "path refused": "name the file itself; links are not followed",
-}
 
 
 @dataclass(frozen=True)
@@ -39,21 +28,35 @@ class Given:
     """One recording to be asked about.
 
     name: as it is shown. kind: its format. recording: all of it, with limb leads that I and II
-    imply; derived: which those are. findings: what `data.quality` noticed.
+    imply; derived: which those are. seconds: its length. findings: what `data.quality` noticed in
+    what is scored, its `window`. left_out: signals of the file that are no leads.
     """
 
     name: str
     kind: str
     recording: Recording
+    seconds: float
     derived: tuple[str, ...] = ()
     findings: tuple[quality.Finding, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
-    def seconds(self) -> float:
-        return self.recording.samples.shape[1] / self.recording.sampling_rate
+    def window(self) -> Recording:
+        """The first ten seconds, or all of a shorter one: what is scored."""
+        return split(self.recording, "first")[0]
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the recording goes on after what is scored."""
+        return self.seconds > SECONDS * 1.001
+
+    @property
+    def is_short(self) -> bool:
+        """Whether zeros stand in place of what is missing to ten seconds."""
+        return self.seconds < SECONDS * 0.999
 
     def facts(self) -> list[tuple[str, str]]:
-        """(what, value): format, rate, length, leads."""
+        """(what, value): format, rate, length, leads, and what is not used."""
         mask = self.recording.lead_mask.copy()
         mask[[lead_index(name) for name in self.derived]] = False
         there = [name for name, present in zip(LEADS, mask) if present]
@@ -61,22 +64,16 @@ class Given:
         if self.derived:
             leads += f"; {' '.join(self.derived)} computed from I and II"
         length = f"{self.seconds:.1f} s"
-        if self.seconds > SECONDS * 1.001:
-            length += f", of which the first {SECONDS} s are read"
+        if self.is_part:
+            length += f", of which the first {SECONDS} s are scored"
+        not_used = [("not used", left_out.told(self.left_out))] if self.left_out else []
         return [
             ("format", self.kind),
             ("rate", f"{self.recording.sampling_rate:g} Hz"),
             ("length", length),
             ("leads", leads),
+            *not_used,
         ]
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A file of a folder that cannot be used; `says` is a sentence that names it."""
-
-    name: str
-    says: str
 
 
 def from_file(
@@ -90,12 +87,13 @@ def from_file(
     if not path.exists() and path.with_name(path.name + ".hea").is_file():
         path = path.with_name(path.name + ".hea")  # a WFDB record by its bare name
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a recording in it, or use predict_folder")
+        raise UsageError(f"{path} is a folder; name a recording in it")
     if not path.is_file():
-        raise UsageError(f"{path} is not there; name a recording, or a folder of them")
+        raise UsageError(f"{path} is not there; name a recording that is")
     options = {"sampling_rate": sampling_rate, "leads": leads, "units": units}
     try:
-        return _given(path.name, _kind(path), formats.read_recording(path, **options))
+        found = formats.read_recording(path, **options)
+        return _given(path.name, _kind(path), found, left_out.left_out(path))
     except Rejected as reason:
         raise DBetaError(refusal(path.name, reason).says) from reason
 
@@ -144,7 +142,7 @@ def from_folder(
         raise UsageError(f"limit={limit}: give 1 or more")
     options = folder.file_options(sampling_rate or 0, ",".join(leads or ()), units)
     files, refused = folder.find_recordings(path, folder.table_path(path))
-    unread = [Unread(name, f"{detail}; {REMEDIES[reason]}") for name, reason, detail in refused]
+    unread = [Unread(name, with_remedy(detail, reason)) for name, reason, detail in refused]
     return _each(path, options, files[:limit], unread)
 
 
@@ -154,27 +152,21 @@ def _each(
     yield from unread
     for file in tqdm(files, desc="ECGs", delay=2, leave=False):
         try:
-            yield _given(file, _kind(Path(file)), folder.read(str(path), options, file))
+            found = folder.read(str(path), options, file)
+            yield _given(file, _kind(Path(file)), found, left_out.left_out(path / file))
         except Rejected as reason:
             yield refusal(file, reason)
 
 
-def refusal(name: str, reason: Rejected) -> Unread:
-    """A sentence as `"a.edf ends within its header; export it again"`, the name in it once."""
-    detail = reason.detail or reason.reason
-    if Path(name).stem not in detail:
-        detail = f"{name}: {detail}"
-    return Unread(name, f"{detail}; {REMEDIES.get(reason.reason, 'export it again')}")
-
-
-def _given(name: str, kind: str, recording: Recording) -> Given:
+def _given(name: str, kind: str, recording: Recording, others: tuple[str, ...] = ()) -> Given:
     """The recording with the leads that others imply. Raises Rejected for less than a second."""
     length = recording.samples.shape[1] / recording.sampling_rate
     if length < MIN_SECONDS:
         raise Rejected("too short", f"{name} has {length:.2f} s")
-    findings = quality.examine(recording.samples, recording.lead_mask, recording.sampling_rate)
+    scored = split(recording, "first")[0]
+    findings = quality.examine(scored.samples, scored.lead_mask, scored.sampling_rate)
     whole, derived = _with_limb_leads(recording)
-    return Given(name, kind, whole, derived, tuple(findings))
+    return Given(name, kind, whole, length, derived, tuple(findings), others)
 
 
 def _with_limb_leads(recording: Recording) -> tuple[Recording, tuple[str, ...]]:

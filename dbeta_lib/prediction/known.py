@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from dbeta_lib.data.signals import SECONDS
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation.results import Result, load
 from dbeta_lib.files import read_json
+from dbeta_lib.leads import LEADS
 from dbeta_lib.prediction.questions import Questions
 
 REFERENCE = "reference.json"
@@ -24,10 +26,20 @@ _BEST_FIRST = {"ensemble": 0, "description": 1, "name": 2}
 
 @dataclass(frozen=True)
 class Reference:
-    """Where a class's score stands among ECGs: of each class the quantiles 0, 1/100, ... 1."""
+    """Where a class's score stands among ECGs: of each class the quantiles 0, 1/100, ... 1.
+
+    is_whole: whether each of these ECGs has twelve leads of ten seconds; files of results have.
+    """
 
     who: str  # "2,198 ECGs of PTB-XL's fold 10"
     quantiles: dict[str, np.ndarray]
+    is_whole: bool = True
+
+    @property
+    def shape(self) -> str:
+        """Leads and length of these ECGs."""
+        whole = f"with {len(LEADS)} leads of {SECONDS} s each"
+        return whole if self.is_whole else "with leads and lengths of their own"
 
     def rank(self, name: str, score: float) -> float:
         """Share of the ECGs that score lower, 0..1; NaN for a class without quantiles."""
@@ -38,10 +50,12 @@ class Reference:
         return float(np.interp(score, levels, shares, left=0.0, right=1.0))
 
     @classmethod
-    def of(cls, who: str, classes: Sequence[str], scores: np.ndarray) -> "Reference":
+    def of(
+        cls, who: str, classes: Sequence[str], scores: np.ndarray, is_whole: bool = True
+    ) -> "Reference":
         """From the scores `[n, K]` of n ECGs."""
         quantiles = np.quantile(scores, np.linspace(0, 1, 101), axis=0)
-        return cls(who, {name: quantiles[:, k] for k, name in enumerate(classes)})
+        return cls(who, {name: quantiles[:, k] for k, name in enumerate(classes)}, is_whole)
 
 
 @dataclass(frozen=True)

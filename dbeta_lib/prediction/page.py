@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from dbeta_lib.prediction.inputs import Unread
+from dbeta_lib.prediction.refusals import Unread
 from dbeta_lib.prediction.words import NOTICE, cell
 from dbeta_lib.reporting.html_page import frame, safe
 
@@ -78,7 +78,8 @@ def _findings(prediction: Any) -> str:
         for f in prediction.given.findings
     )
     if not rows:
-        return '<p class="good">Nothing in it would spoil scores.</p>'
+        kind = "good" if prediction.is_whole else "note"
+        return f'<p class="{kind}">{safe(prediction.verdict())}</p>'
     head = "<tr><th>Finding</th><th>Leads</th><th>What</th><th>What to do</th></tr>"
     return f"<table>{head}{rows}</table>"
 

@@ -23,9 +23,10 @@ from dbeta_lib.evaluation.encoders import (
 from dbeta_lib.evaluation.features import extract
 from dbeta_lib.evaluation.zero_shot import class_texts, score_classes
 from dbeta_lib.model import DBeta
-from dbeta_lib.prediction.inputs import Given, Unread, refusal
+from dbeta_lib.prediction.inputs import Given
 from dbeta_lib.prediction.known import Reference, known
 from dbeta_lib.prediction.questions import Questions
+from dbeta_lib.prediction.refusals import Unread, unscorable
 from dbeta_lib.prediction.result import About, Prediction
 
 BATCH = 32  # recordings embedded at a time
@@ -54,6 +55,7 @@ class Predictor:
             self.labels = _labels(self.store, self.questions.task)
             reference = reference or self._reference_of_store()
         trained = box.told(folder.parent) if folder else ""
+        self.seen = _seen(folder)
         self.about = About(name, trained, self.questions, result, reference)
 
     def predict(self, given: list[Given]) -> list[Prediction]:
@@ -81,7 +83,9 @@ class Predictor:
             signal = cut(given.recording, int(self.model.sampling_rate), "first", SECONDS)[0][1]
         except Rejected as reason:
             signal = reason
-        return refusal(given.name, signal) if isinstance(signal, Rejected) else (given, signal)
+        if isinstance(signal, Rejected):
+            return unscorable(given.name, given.window, given.is_part, signal)
+        return given, signal
 
     def _answer(self, kept: list[tuple[Given, Signal]]) -> list[Prediction]:
         if not kept:
@@ -93,9 +97,9 @@ class Predictor:
         return [
             Prediction(
                 given, self.about, mask[i], features[i], self._table(scores[i]),
-                self._nearest(features[i]),
+                self._nearest(features[i]), signal.hash in self.seen,
             )
-            for i, (given, _) in enumerate(kept)
+            for i, (given, signal) in enumerate(kept)
         ]  # fmt: skip
 
     def _encode(self, ecg: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -136,7 +140,9 @@ class Predictor:
     def _reference_of_store(self) -> Reference:
         scores = score_classes(self.model, self.features, self.texts)
         who = f"{len(self.store):,} ECGs of {self.store.meta['name']}"
-        return Reference.of(who, self.classes, scores)
+        records = self.store.records
+        is_whole = unpack_bits(records["leads_present"]).all() and not records["padded"].any()
+        return Reference.of(who, self.classes, scores, bool(is_whole))
 
 
 def _opened(model: Any) -> tuple[Any, Path | None, str]:
@@ -149,6 +155,14 @@ def _opened(model: Any) -> tuple[Any, Path | None, str]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; name one that save_pretrained wrote")
     return DBeta.from_pretrained(folder), folder.resolve(), str(model)
+
+
+def _seen(folder: Path | None) -> frozenset[str]:
+    """Hashes of the signals that trained it, where a box keeps them beside the model."""
+    path = folder.parent / box.SEEN if folder else None
+    if path is None or not path.is_file():
+        return frozenset()
+    return frozenset(pd.read_parquet(path, columns=["signal_hash"])["signal_hash"])
 
 
 def _store_features(model: Any, store: SignalStore) -> np.ndarray:

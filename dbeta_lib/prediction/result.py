@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from dbeta_lib.data.signals import SECONDS
 from dbeta_lib.evaluation.results import Result
 from dbeta_lib.leads import LEADS
 from dbeta_lib.prediction.inputs import Given
@@ -54,7 +55,8 @@ class About:
         """What a reader must know of the table of scores."""
         told = [_SIMILARITY]
         if self.reference:
-            told.append(f"Higher than: how many of {self.reference.who} score lower.")
+            who = f"{self.reference.who}, {self.reference.shape}"
+            told.append(f"Higher than: how many of {who}, score lower.")
         if self.result:
             told.append(
                 "AUC: the chance that an ECG with the finding scores higher than one without; "
@@ -73,7 +75,8 @@ class Prediction:
 
     lead_mask: bool `[12]`, what the model was given. features: float32 `[D]`. scores: a row a
     class: class, in words, score, rank (0..1), auc, low, high, positives; NaN = not known.
-    neighbours: record, cosine, labels, report, row of the store's nearest ECGs, or None.
+    neighbours: record, cosine, labels, report, row of the store's nearest ECGs, or None. is_seen:
+    whether this very recording, at the model's rate, is known to have trained the model.
     """
 
     given: Given
@@ -82,6 +85,7 @@ class Prediction:
     features: np.ndarray = field(repr=False)
     scores: pd.DataFrame
     neighbours: pd.DataFrame | None = None
+    is_seen: bool = False
 
     @property
     def name(self) -> str:
@@ -93,14 +97,45 @@ class Prediction:
         """Names of the findings that make scores wrong."""
         return tuple(f.name for f in self.given.findings if f.spoils)
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the leads that the model was not given."""
+        return tuple(name for name, present in zip(LEADS, self.lead_mask) if not present)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the model was given twelve leads of ten seconds."""
+        return not self.missing and not self.given.is_short
+
+    def verdict(self) -> str:
+        """What is said where nothing was found."""
+        if self.missing:
+            return (
+                "No fault was found in what is there, but "
+                f"{len(self.missing)} of {len(LEADS)} leads are missing, which changes scores."
+            )
+        what = f"its first {SECONDS} s" if self.given.is_part else "it"
+        return f"Nothing in {what} would spoil scores."
+
     def warnings(self) -> list[str]:
         """What lessens the scores of this very recording, a sentence each."""
         told = []
         if self.spoilt:
             told.append(f"Mend this first, it spoils scores: {', '.join(self.spoilt)}.")
-        missing = [name for name, present in zip(LEADS, self.lead_mask) if not present]
-        if missing:
-            told.append(f"Without {' '.join(missing)} expect less than the AUCs say.")
+        if self.missing:
+            auc = ", with which the AUCs were measured" if self.about.result else ""
+            names = " ".join(self.missing)
+            told.append(f"Without {names} expect less than with all {len(LEADS)} leads{auc}.")
+        if self.given.is_short:
+            told.append(
+                f"Only {self.given.seconds:.1f} s of {SECONDS} were recorded; the zeros that fill "
+                "the rest move the scores, some by much."
+            )
+        if not self.is_whole and self.about.reference:
+            others = f"{self.about.reference.who}, {self.about.reference.shape}"
+            told.append(f"'Higher than' compares it with {others}; read it with care.")
+        if self.is_seen:
+            told.append("The model was trained on this very recording; expect less of new ones.")
         return told
 
     def figure(self) -> Chart:
@@ -123,7 +158,7 @@ class Prediction:
         for finding in self.given.findings:
             lines.append(f"{'X' if finding.spoils else '!'} {finding}")
         if not self.given.findings:
-            lines.append("  Nothing in it would spoil scores.")
+            lines.append(f"{' ' if self.is_whole else '!'} {self.verdict()}")
         lines += ["", f"Scores of {printable(self.about.name)}"]
         lines += [printable(self.about.asked), *[self.about.trained] * bool(self.about.trained)]
         lines += ["", plain_table(self.table()), "", *self.warnings(), *self.about.sentences()]
@@ -149,14 +184,23 @@ class Prediction:
         return dataclasses.replace(self, given=dataclasses.replace(self.given, recording=hollow))
 
     def rows(self) -> pd.DataFrame:
-        """The scores with the record's name in front: what is written as CSV."""
+        """What is written as CSV: the scores, in front record, leads (how many), seconds."""
         table = self.scores.drop(columns="in words")
-        table.insert(0, "record", self.name)
+        front = {"record": self.name, "leads": int(self.lead_mask.sum())}
+        front["seconds"] = round(self.given.seconds, 3)
+        for place, (head, value) in enumerate(front.items()):
+            table.insert(place, head, value)
         return table
 
 
+def summary_key(about: About) -> str:
+    """What stands in a folder's list."""
+    ranks = "; in brackets how many of these ECGs score lower" if about.reference else ""
+    return f"A line a recording: what it has of 12 leads and 10 s, foremost classes, scores{ranks}."
+
+
 def summary(prediction: Prediction, classes: int) -> str:
-    """One line of a folder's list: the name, what spoils it, and the foremost classes."""
+    """One line of a folder's list: what spoils it, name, what is missing, the foremost classes."""
     marked = f"X {', '.join(prediction.spoilt)}: " if prediction.spoilt else "  "
     foremost = [
         f"{row['class']} {row['score']:.2f}" + (f" ({row['rank']:.0%})" if known else "")
@@ -164,17 +208,28 @@ def summary(prediction: Prediction, classes: int) -> str:
             prediction.scores.head(classes).to_dict("records"), prediction.scores["rank"].notna()
         )
     ]
-    return marked + printable(f"{prediction.name}: {', '.join(foremost)}")
+    named = ", ".join([prediction.name, *_remarks(prediction)])
+    return marked + printable(f"{named}: {', '.join(foremost)}")
+
+
+def _remarks(prediction: Prediction) -> list[str]:
+    """`["6 of 12 leads", "5.0 s", "trained on"]`, of a whole new recording nothing."""
+    there = len(LEADS) - len(prediction.missing)
+    told = [f"{there} of {len(LEADS)} leads"] if prediction.missing else []
+    told += [f"{prediction.given.seconds:.1f} s"] * prediction.given.is_short
+    return told + ["trained on"] * prediction.is_seen
 
 
 def summary_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
-    """A row a recording: name, findings, and the score of each class in the order of the task."""
+    """A row a recording: name, leads, seconds, findings, scores in the order of the task."""
     rows = []
     for each in predictions:
         scores = each.scores.set_index("class")["score"].map("{:.2f}".format)
         found = ", ".join(finding.name for finding in each.given.findings)
         classes = {name: scores[name] for name in each.about.questions.texts}
-        rows.append({"record": each.name, "findings": found} | classes)
+        row = {"record": each.name, "leads": str(int(each.lead_mask.sum()))}
+        row |= {"seconds": f"{each.given.seconds:.1f}", "findings": found}
+        rows.append(row | classes)
     return pd.DataFrame(rows)
 
 

@@ -161,7 +161,9 @@ def test_sample_numbers_are_not_taken_for_seconds(tmp_path, make_beats, column, 
     frame = pd.DataFrame(ecg.T, columns=list(LEADS))
     frame.insert(0, column, np.arange(first, 1000 + first))
     frame.to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(Rejected, match=r"are these sample numbers\? give file_rate") as caught:
+    with pytest.raises(
+        Rejected, match=r"are these sample numbers\? give its rate \(file_rate\)"
+    ) as caught:
         read_recording(tmp_path / "a.csv")
     assert caught.value.reason == "wrong sampling rate"
     given = read_recording(tmp_path / "a.csv", sampling_rate=250)  # the remedy works
@@ -320,7 +322,20 @@ def test_links_absent_files_and_folders_are_refused(tmp_path, make_beats, suffix
     (tmp_path / f"rec2{suffix}").mkdir()
     assert refused(tmp_path / f"rec2{suffix}") == "unreadable"
     (tmp_path / f"rec3{suffix}").touch()
-    assert refused(tmp_path / f"rec3{suffix}") in ("wrong shape", "unreadable")
+    assert refused(tmp_path / f"rec3{suffix}") in ("truncated", "unreadable")
+
+
+def test_an_empty_file_is_called_empty(tmp_path):
+    (tmp_path / "rec.csv").touch()
+    with pytest.raises(Rejected, match=r"^truncated: rec\.csv is empty$"):
+        read_recording(tmp_path / "rec.csv")
+
+
+def test_an_array_of_objects_is_said_to_hold_objects(tmp_path):
+    np.save(tmp_path / "rec.npy", np.array([[{}] * 12], dtype=object), allow_pickle=True)
+    with pytest.raises(Rejected, match=r"rec\.npy holds Python objects; save it as") as caught:
+        read_recording(tmp_path / "rec.npy", sampling_rate=100)
+    assert "memory" not in caught.value.detail
 
 
 def test_a_file_that_is_too_large_is_not_opened(tmp_path, monkeypatch):

@@ -28,7 +28,8 @@ def draw(answer: Callable[[Path], Any], *, file: str) -> View:
 def predict(answer: Callable[[Path], Any], file: Path | str = "") -> Panel:
     """A field for the path of an ECG file: scores, warnings, and the ECG on paper.
 
-    answer: `dbeta_lib.prediction.predict`, as it is or with a model and classes of your own.
+    answer: `dbeta_lib.prediction.predict`, as it is, or with a model, classes, or rate and units of
+    your files: `functools.partial(predict, sampling_rate=500, units="uV")`.
 
     >>> widgets.predict(prediction.predict)  # doctest: +SKIP
     """
