@@ -19,6 +19,7 @@ from dbeta_lib.command_models import (
     Tasks,
     Tokenizer,
     ask_for,
+    optional_file,
     split_tasks,
 )
 from dbeta_lib.command_options import OutPath
@@ -32,7 +33,11 @@ def zero_shot(
     style: Annotated[str, typer.Option(help="name, description or ensemble.")] = "ensemble",
     languages: Annotated[str, typer.Option(help="Of the prompts, as en or de,en.")] = "en",
     prompts: Annotated[
-        Path | None, typer.Option(help="Your own prompts, or a published file of them.")
+        Path | None,
+        typer.Option(
+            help="The JSON of your own prompts, or a published file of them.",
+            callback=optional_file,
+        ),
     ] = None,
     released: Released = None,
     data: Data = None,
@@ -44,24 +49,36 @@ def zero_shot(
 
     With --released the released dot product and the cosine, and on CODE-test the annotators beside.
 
+    A task for which the file of prompts has part of the classes is asked for these alone.
+
     Example: dbeta zero-shot runs/mine/model stores/ptb-xl --task super --languages de,en, or:
     dbeta zero-shot --released sample.pt --data code-test=DIR --prompts context_llm.json
     """
     from dbeta_lib.evaluation.cosine import ByCosine
     from dbeta_lib.evaluation.features import extract
+    from dbeta_lib.evaluation.prompts import read_own
 
+    if prompts:
+        read_own(prompts)  # a file that cannot be read is told before data are prepared
+    spoken = [language.strip() for language in languages.split(",")]
     asked = ask_for(
         model, store, released, data, released_config, tokenizer, tasks, out, texts=True
     )
     scorers = {"": asked.model}
     if asked.is_released:
         scorers = {", dot product": asked.model, ", cosine": ByCosine(asked.model)}
-    words = prompts.as_posix() if prompts else f"{style} {languages}"
+    words = prompts.as_posix() if prompts else f"{style} {','.join(spoken)}"
     for opened in asked.stores:
         texts = {
-            task: _texts(opened, task, prompts, style, languages.split(","))
+            task: _texts(opened, task, prompts, style, spoken)
             for task in _tasks(opened, tasks, described=prompts is None)
         }
+        texts = {task: its for task, its in texts.items() if _is_asked(opened, task, its, prompts)}
+        if not texts:
+            raise DBetaError(
+                f"{prompts} has texts for no task of {opened.path}; add them to a copy, or leave "
+                "--prompts out to take the kit's own descriptions"
+            )
         started, rows = time.monotonic(), opened.rows("test")
         ecg = extract(asked.model, opened, rows, out / "features" if asked.is_released else None)
         seconds, facts = time.monotonic() - started, asked.facts(opened)
@@ -80,18 +97,21 @@ def _ask(
     from dbeta_lib.evaluation.zero_shot import class_texts, score_classes, summarise
 
     labels, labelled = store.labels(task), store.labels_valid(task)[rows]
-    classes, kept = tuple(map(str, labels.columns)), rows[labelled]
+    every, kept = len(labels.columns), rows[labelled]
+    labels = labels[[name for name in labels.columns if texts.get(str(name))]]
+    classes = tuple(map(str, labels.columns))
+    part = "" if len(classes) == every else f", {len(classes)} of {every} classes"
     patients = store.records["patient_id"].to_numpy()[kept]
     for how, scorer in scorers.items():
         started = time.monotonic()
         scores = score_classes(scorer, ecg[labelled], class_texts(classes, texts))
         measured = summarise(task, classes, kept, labels.to_numpy()[kept], scores, patients)
         about = facts | {
-            "variant": f"{words}{how} ({digest(texts)})",
+            "variant": f"{words}{how}{part} ({digest(texts)})",
             "wall_time_s": seconds + time.monotonic() - started,
         }
         path = from_zero_shot(measured, **about).save(out)
-        typer.echo(f"{store.meta['name']} {task}, {words}{how}, n = {len(kept)}")
+        typer.echo(f"{store.meta['name']} {task}, {words}{how}{part}, n = {len(kept)}")
         typer.echo(measured.table().to_string(float_format="%.3f"))
         used = f"{measured.macro.k_used} of {measured.macro.k} classes"
         typer.echo(f"macro AUC {measured.interval}, {used}; record: {path}\n")
@@ -167,6 +187,7 @@ def _probe(store, task: str, ecg, draws: int, facts: dict, seconds: float, out: 
     probes = linear_probe(
         ecg, store.labels(task), records["split"], seeds=range(draws),
         patients=records["patient_id"], valid=store.labels_valid(task),
+        record_ids=records["record_id"],
     )  # fmt: skip
     seconds += time.monotonic() - started
     for measured in probes:
@@ -200,13 +221,32 @@ def _tasks(store, asked: list[str] | None, described: bool = False) -> list[str]
 
 
 def _texts(store, task: str, prompts: Path | None, style: str, languages: list[str]) -> dict:
-    """Texts of a task's classes by name: the kit's own, or those of a file."""
+    """Texts of a task's classes by name: the kit's own, or those that a file has."""
     from dbeta_lib.evaluation.prompts import load, read_file, select
 
     name = store.meta["name"]
     if prompts is None:
         return select(name, task, style, languages)
-    return read_file(prompts, store.labels(task).columns, name if name in load()["prompts"] else "")
+    known = name if name in load()["prompts"] else ""
+    return read_file(prompts, store.labels(task).columns, known, complete=False)
+
+
+def _is_asked(store, task: str, texts: dict, prompts: Path | None) -> bool:
+    """Whether a task has texts enough; a sentence names the classes that are without."""
+    from dbeta_lib.evaluation.prompts import missing
+
+    classes = [str(name) for name in store.labels(task).columns]
+    absent = missing(texts, classes)
+    if not absent:
+        return True
+    there, name = len(classes) - len(absent), f"{store.meta['name']} {task}"
+    end = f"only the other {there} are asked" if there > 1 else "the task is left out"
+    typer.echo(
+        f"{name}: {prompts or 'the kit'} has no text for {len(absent)} of {len(classes)} classes "
+        f"({', '.join(absent)}); {end}",
+        err=True,
+    )
+    return there > 1
 
 
 EVALUATION_COMMANDS = {"zero-shot": zero_shot, "probe": probe}

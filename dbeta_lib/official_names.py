@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from dbeta_lib.config import DBetaConfig
 from dbeta_lib.errors import DBetaError, UsageError
 
+SHOWN = 3  # names of weights that an error lists, of each kind of fault
 # The bytes of another file, read as a pickle's instructions, fail in any of these ways.
 _UNREADABLE = (
     UnpicklingError, RuntimeError, SafetensorError, EOFError, ValueError, LookupError, TypeError,
@@ -190,15 +191,15 @@ def load_official(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         if value.shape != own[ours].shape
     ]
     problems = [
-        f"{label}: {', '.join(sorted(map(str, names))[:20])}"
-        + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        f"{label}: {', '.join(sorted(map(str, names))[:SHOWN])}"
+        + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
         for label, names in (("missing", missing), ("unknown", unknown), ("shape", shapes))
         if names
     ]
     if problems:
         raise DBetaError(
-            f"the weights do not fit the config ({'; '.join(problems)}); give the config they "
-            "were trained with"
+            "the weights do not fit the config; give the one that they were trained with (config= "
+            f"in Python, --released-config in a shell). {'; '.join(problems)}"
         )
     model.load_state_dict({name: value.to(own[name].dtype) for name, value in given.items()})
 

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import wfdb
 from sklearn.metrics import roc_auc_score
 from transformers import AutoTokenizer
 
+from dbeta_lib import DBeta, DBetaConfig
 from dbeta_lib.cli import main
-from dbeta_lib.data import code_test
+from dbeta_lib.data import code_test, ensure_store
 from dbeta_lib.data.store import SignalStore
 from dbeta_lib.data.synthetic import generate
 from dbeta_lib.encoders.text import train_tokenizer
@@ -149,6 +151,75 @@ def test_released_weights_are_probed_at_500_hz_by_one_command(
     assert "labelled records" in capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def prepared(recordings, tmp_path_factory):
+    """CODE-test as a store, without the model of the official layout that asks for 500 Hz."""
+    place = tmp_path_factory.mktemp("prepared") / "code-test"
+    return ensure_store("code-test", recordings / "code-test", place, sampling_rate=100)
+
+
+@pytest.fixture(scope="module")
+def own_model(tmp_path_factory):
+    """A model folder of ours, untrained, with its tokenizer."""
+    folder = tmp_path_factory.mktemp("own") / "model"
+    model = DBeta(DBetaConfig.preset("mini"))
+    model.tokenizer = train_tokenizer(["sinus rhythm", "av block"] * 3, 100)
+    model.save_pretrained(folder)
+    return folder
+
+
+def ask_own(own_model, prepared, out, *more):
+    return main(["zero-shot", str(own_model), str(prepared.path), "--out", str(out), *more])
+
+
+def test_a_task_is_asked_for_the_classes_that_the_file_has_and_the_record_says_how_many(
+    own_model, prepared, tmp_path, capsys
+):
+    path = tmp_path / "part.json"
+    path.write_text(json.dumps({"RBBB": "right block.", "LBBB": "left block.", "SB": "slow."}))
+    assert ask_own(own_model, prepared, tmp_path / "out", "--prompts", str(path)) == 0
+    said = capsys.readouterr()
+    assert "part.json has no text for 3 of 6 classes (1dAVb, AF, ST); only the other 3" in said.err
+    frame = load_all(tmp_path / "out")
+    (row,) = frame[frame["metric"] == "macro_auc"].to_dict("records")
+    assert re.search(r"part\.json, 3 of 6 classes \([0-9a-f]{8}\)$", row["variant"])
+    assert set(row["per_class"]) == {"RBBB", "LBBB", "SB"} and row["k"] == 3
+
+
+def test_a_task_of_which_the_file_has_one_class_does_not_stop_the_others(
+    own_model, prepared, tmp_path, capsys
+):
+    path = tmp_path / "part.json"
+    path.write_text(json.dumps({"RBBB": "right block."}))
+    assert ask_own(own_model, prepared, tmp_path / "out", "--prompts", str(path)) == 1
+    said = capsys.readouterr().err
+    assert "(1dAVb, LBBB, SB, AF, ST); the task is left out" in said
+    assert "part.json has texts for no task of" in said
+
+
+def test_spaces_between_languages_change_nothing(own_model, prepared, tmp_path):
+    found = []
+    for number, languages in enumerate(("en,en", " en, en ")):
+        out = tmp_path / str(number)
+        assert ask_own(own_model, prepared, out, "--languages", languages) == 0
+        frame = load_all(out)
+        found.append(frame.loc[frame["metric"] == "macro_auc", "variant"].item())
+    assert found[0] == found[1] and found[0].startswith("ensemble en,en (")
+
+
+def test_a_file_of_prompts_that_cannot_be_read_is_told_before_data_are_prepared(
+    official, recordings, tmp_path, capsys
+):
+    (tmp_path / "broken.json").write_text('{"RBBB": []}')
+    asked = released(
+        official, "--data", f"code-test={recordings / 'code-test'}", "--out", tmp_path / "out",
+        "--tokenizer", official / "tokenizer", "--prompts", tmp_path / "broken.json",
+    )  # fmt: skip
+    assert main(["zero-shot", *asked]) == 1
+    assert "broken.json: class 'RBBB' has no text" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "change", "code", "sentence"),
     [
@@ -159,6 +230,8 @@ def test_released_weights_are_probed_at_500_hz_by_one_command(
         ("zero-shot", {"--released": "{own}/records.csv"}, 1, "is no plain weights file"),
         ("zero-shot", {"--released-config": "{other}"}, 1, "sample.pt: the weights do not fit"),
         ("zero-shot", {"--released-config": "{own}/records.csv"}, 1, "records.csv is damaged"),
+        ("zero-shot", {"--prompts": "/nosuch.json"}, 2, "/nosuch.json is no file; give the"),
+        ("zero-shot", {"--prompts": "{own}/records.csv"}, 1, "records.csv is damaged"),
         ("zero-shot", {"--data": None}, 2, "--data NAME=DIR"),
         ("zero-shot", {"--data": "code-tset={own}"}, 2, "did you mean 'code-test'"),
         ("zero-shot", {"--data": "code-test=/nosuch"}, 2, "/nosuch is no folder; name that of"),

@@ -193,6 +193,15 @@ def test_missing_and_unknown_weights_are_listed_by_official_name(tmp_path):
     assert "itm_head.fc.bias [7], expected [2]" in message
 
 
+def test_weights_of_another_size_are_told_in_a_few_words_with_the_remedy_first():
+    with np.load(PARITY) as file:
+        weights = {n[2:]: torch.zeros(1) for n in file.files if n.startswith("w/")}
+        config = str(file["config"])
+    with pytest.raises(DBetaError, match=r"give the one .*--released-config") as error:
+        DBeta.from_released(weights, config=config)
+    assert len(str(error.value)) < 500 and f"and {len(weights) - 3} more" in str(error.value)
+
+
 def test_checkpoint_files_load_and_newer_weight_norm_names_are_understood(tmp_path):
     with np.load(PARITY) as file:
         weights = {n[2:]: torch.from_numpy(file[n]) for n in file.files if n.startswith("w/")}

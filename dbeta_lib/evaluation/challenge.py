@@ -7,6 +7,7 @@ github.com/physionetchallenges/evaluation-2021.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,11 +43,12 @@ def challenge_score(
     (`read_weights` gives the two together). classes: K names, e.g. SNOMED codes; codes scored as
     one class are joined by "|" in any order, its column being 1 if any of them is. sinus: the name
     or code of sinus rhythm, as it stands in `classes`.
-    Raises UsageError for other shapes or values, a class named twice, or no class of sinus rhythm.
+    Raises UsageError for other shapes or values, a class named twice, a code that stands in two
+    classes, or no class of sinus rhythm.
     """
     marks, answers = as_marks(labels, "labels"), as_marks(outputs, "outputs")
     weights = np.asarray(weights, dtype=np.float64)
-    codes = [frozenset(str(name).split("|")) for name in classes]
+    codes = [codes_of(name) for name in classes]
     shapes = (np.shape(labels), np.shape(outputs), weights.shape)
     if shapes != ((len(marks), len(codes)),) * 2 + ((len(codes), len(codes)),):
         raise UsageError(
@@ -75,9 +77,9 @@ def read_weights(path: Path | str) -> tuple[list[str], np.ndarray]:
     """
     path = Path(path)
     lines = _read_lines(path)
-    classes = [name.strip() for name in lines[0][1:]] if lines else []
-    columns = [frozenset(name.split("|")) for name in classes]
-    rows = {frozenset(line[0].strip().split("|")): line[1:] for line in lines[1:]}
+    classes = [_spaceless(name) for name in lines[0][1:]] if lines else []
+    columns = [codes_of(name) for name in classes]
+    rows = {codes_of(line[0]): line[1:] for line in lines[1:]}
     if not classes or len(set(columns)) != len(columns) or len(lines) != len(classes) + 1:
         raise DBetaError(f"{path} is no square table with one row and column per class; {_REMEDY}")
     if set(rows) != set(columns):
@@ -93,6 +95,15 @@ def read_weights(path: Path | str) -> tuple[list[str], np.ndarray]:
     return classes, weights
 
 
+def codes_of(name: object) -> frozenset[str]:
+    """The codes that are scored as one class: `"733534002 | 164909002"` -> two of them."""
+    return frozenset(_spaceless(name).split("|"))
+
+
+def _spaceless(name: object) -> str:
+    return "|".join(code.strip() for code in str(name).split("|"))
+
+
 def _raw_score(marks: np.ndarray, answers: np.ndarray, weights: np.ndarray) -> float:
     """Sum of W[j, k] A[j, k] with the modified confusion A of bool `[N, K]` against `[N, K]`."""
     size = np.maximum(1, (marks | answers).sum(axis=1))
@@ -101,10 +112,16 @@ def _raw_score(marks: np.ndarray, answers: np.ndarray, weights: np.ndarray) -> f
 
 
 def _sinus_column(codes: list[frozenset[str]], sinus: str) -> int:
-    wanted = frozenset(str(sinus).split("|"))
+    wanted = codes_of(sinus)
     found = [k for k, names in enumerate(codes) if wanted <= names]
-    if len(set(codes)) != len(codes) or len(found) > 1:
+    if len(set(codes)) != len(codes):
         raise UsageError("a class is named twice; give every class one column")
+    counts = Counter(code for names in codes for code in names)
+    if twice := sorted(code for code, times in counts.items() if times > 1):
+        raise UsageError(
+            f"the code {twice[0]} stands in {counts[twice[0]]} classes; a label of it would count "
+            "in each, so leave it in one"
+        )
     if not found:
         raise UsageError(f"no class is sinus rhythm ('{sinus}'); name it as it stands in classes")
     return found[0]

@@ -11,7 +11,7 @@ import numpy as np
 
 from dbeta_lib.data import cinc2021
 from dbeta_lib.errors import UsageError
-from dbeta_lib.evaluation.challenge import SINUS, challenge_score, read_weights
+from dbeta_lib.evaluation.challenge import SINUS, challenge_score, codes_of, read_weights
 from dbeta_lib.evaluation.metrics import Interval, interval, patient_weights
 from dbeta_lib.evaluation.precision import as_marks
 
@@ -26,10 +26,9 @@ def weights_for(path: Path | str, classes: Sequence[str]) -> tuple[np.ndarray, s
     names, weights = read_weights(path)
     class_of = cinc2021.read_classes(Path(path).parent)
     place = {
-        frozenset(class_of.get(name.split("|")[0], name).split("|")): row
-        for row, name in enumerate(names)
+        codes_of(class_of.get(name.split("|")[0], name)): row for row, name in enumerate(names)
     }
-    wanted = [frozenset(name.split("|")) for name in classes]
+    wanted = [codes_of(name) for name in classes]
     if set(wanted) != set(place) or len(wanted) != len(place):
         raise UsageError(
             f"{path} scores {len(place)} classes and the task has {len(wanted)} others; the "
@@ -58,8 +57,7 @@ def challenge_bootstrap(
     value = challenge_score(labels, outputs, weights, classes, sinus)
     marks, answers = as_marks(labels, "labels"), as_marks(outputs, "outputs")
     inactive = np.zeros_like(marks)
-    codes = [frozenset(str(name).split("|")) for name in classes]
-    inactive[:, [frozenset(sinus.split("|")) <= code for code in codes]] = True
+    inactive[:, [codes_of(sinus) <= codes_of(name) for name in classes]] = True
     low, right, ours = (_shares(marks, one, weights) for one in (inactive, marks, answers))
     drawn = patient_weights(patients, n, seed)
     span = drawn @ (right - low)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from dbeta_lib.data.resampling import polyphase
 from dbeta_lib.errors import UsageError
+from dbeta_lib.evaluation.encoder_settings import settings_of
 from dbeta_lib.files import sha256_bytes
 from dbeta_lib.leads import LEADS, canonical, order_to
 from dbeta_lib.training import checkpoints
@@ -149,9 +150,10 @@ def weights_hash(encoder: object) -> str:
 
 
 def identity(encoder: object) -> str:
-    """SHA-256 of everything that decides an encoder's output: weights, config, code, input.
+    """SHA-256 of everything that decides an encoder's output: weights, config, code, layers, input.
 
-    The code counts because the same weights behind an edited `forward` are another encoder.
+    The code counts because the same weights behind an edited `forward` are another encoder; layers
+    without weights and settings do, because no weight tells a mean from a maximum.
     Empty where the weights have no hash.
     """
     weights = weights_hash(encoder)
@@ -164,6 +166,7 @@ def identity(encoder: object) -> str:
         ",".join(encoder.leads),
         str(encoder.sampling_rate),
         *_code_of(encoder),
+        *settings_of(encoder),
     ]
     return sha256_bytes("\n".join(map(str, parts)).encode())
 

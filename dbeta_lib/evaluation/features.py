@@ -1,9 +1,9 @@
 """Features of a store's rows, computed once and kept.
 
-The cache is keyed by all that decides the numbers: the encoder (weights, config, code, leads and
-rate), the store's fingerprint, the rows and the leads allowed. A probe sweep, another task or a
-second notebook then never runs the encoder again. A cache file that is damaged is made anew, with
-a sentence.
+The cache is keyed by all that decides the numbers: the encoder (weights, config, code, layers with
+their settings, leads and rate), the store's fingerprint, the rows and the leads allowed. A probe
+sweep, another task or a second notebook then never runs the encoder again. A cache file that is
+damaged is made anew, with a sentence.
 """
 
 import warnings

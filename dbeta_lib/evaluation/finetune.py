@@ -118,7 +118,6 @@ class Finetuned:
             "label_fraction": share,
             "n_train": self.n_train,
             "seeds": (self.seed,),
-            "lead_subset": self.lead_subset,
             "k_used": self.macro.k_used,
             "k": self.macro.k,
             "excluded_classes": self.macro.excluded,
@@ -126,7 +125,8 @@ class Finetuned:
             "wall_time_s": self.seconds,
             "date": datetime.now(UTC).date().isoformat(),
         }
-        return Result(**{**fields, **facts})
+        # the leads of this training, whatever else the encoder takes
+        return Result(**{**fields, **facts, "lead_subset": self.lead_subset})
 
 
 def finetune(

@@ -6,10 +6,12 @@ them. The probe *fitted on 12 leads* is asked with fewer: somebody who takes ove
 classifier. A lead that is not in the set is zeros and masked ("zeroed"); with I and II in it, the
 other limb leads can be computed before the encoder sees them ("derived", `DerivedLeads`).
 
-Features are cached per set of leads, so a set that was asked before costs no encoding.
+Features are cached per set of leads, so a set that was asked before costs no encoding. An encoder
+of fewer leads is asked with those that it takes: "all twelve" are then all of its own, by name.
 """
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from dbeta_lib.errors import UsageError
-from dbeta_lib.evaluation.encoders import Encoder
+from dbeta_lib.evaluation.encoders import Encoder, check_encoder
 from dbeta_lib.evaluation.features import extract
 from dbeta_lib.evaluation.lead_subsets import DerivedLeads, implied, subset_key
 from dbeta_lib.evaluation.metrics import (
@@ -37,9 +39,11 @@ from dbeta_lib.evaluation.zero_shot import ZeroShot, class_texts, score_classes,
 from dbeta_lib.leads import LEADS, subset_mask
 from dbeta_lib.progress import tqdm
 
-ZERO_SHOT, PROBE, MOVED = "zero-shot", "linear probe", "linear probe fitted on 12 leads"
+ZERO_SHOT, PROBE = "zero-shot", "linear probe"
 ZEROED, DERIVED = "zeroed", "derived"
 AGAINST = "12 leads"  # what a change is measured from, as result records call it
+FITTED_ON = f"{PROBE} fitted on "  # the leads that all others are compared with
+MOVED = FITTED_ON + AGAINST
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,13 @@ class Answer:
 
     subset: str  # the set's name
     leads: tuple[str, ...]
-    protocol: str  # ZERO_SHOT, PROBE or MOVED
+    protocol: str  # ZERO_SHOT, PROBE or MOVED (of an encoder of fewer leads: FITTED_ON and these)
     filling: str  # ZEROED or DERIVED
     measured: ZeroShot | Probe
     seconds: float  # of the set: its features (computed or read) and all that was asked of them
     resampled: np.ndarray = field(repr=False)  # AUC [1 + B, K]: as it is, then of B resamples
     change: Interval | None = None  # macro AUC minus that of 12 leads; None for these themselves
+    against: str = AGAINST  # what the change is from: the names of the leads where they are fewer
 
 
 def sweep(
@@ -77,27 +82,28 @@ def sweep(
     `derived` asks the sets that have I and II once more, the other limb leads computed.
     `fraction` and `seeds`: share of labels and draws of the probe, as in `linear_probe`. Without
     the probe only the labelled test rows are encoded. Every change is paired: the same resampled
-    test patients with the set and with 12 leads.
+    test patients with the set and with 12 leads. Of an encoder that takes fewer leads only these
+    are asked, all of them first; sets that then say nothing new are left out, with a warning.
     Raises UsageError where nothing is asked or no set has all twelve; else as the parts do.
     """
-    whole = next((name for name, leads in subsets.items() if set(leads) == set(LEADS)), None)
-    if whole is None:
-        raise UsageError("a sweep needs the set of all 12 leads, which the others are compared to")
+    check_encoder(encoder)
+    subsets, whole = _taken(subsets, encoder)
+    first = next(iter(subsets))
     if prompts is None and not probe:
         raise UsageError("a sweep that asks nothing; give prompts, or probe=True")
     test = np.flatnonzero(store.labels_valid(task) & (store.records["split"] == "test").to_numpy())
     rows = np.arange(len(store)) if probe else test
     plan = [
         (name, tuple(leads), filling)
-        for name, leads in {whole: LEADS, **subsets}.items()
-        for filling in (ZEROED, *([DERIVED] if derived and implied(leads) else []))
+        for name, leads in subsets.items()
+        for filling in (ZEROED, *([DERIVED] if derived and _derivable(leads, encoder) else []))
     ]
     draws = {"fractions": [fraction], "seeds": tuple(seeds), "resamples": resamples}
     patients = store.records["patient_id"].to_numpy()[test]
     weights = patient_weights(patients, resamples, seed=0)
     weights = np.concatenate([np.ones((1, len(test))), weights])  # row 0: the patients as they are
     answers: list[Answer] = []
-    twelve, base = None, {}
+    twelve, base, moved = None, {}, FITTED_ON + whole
     for name, leads, filling in tqdm(plan, desc="sets of leads", disable=not progress, leave=False):
         start = time.perf_counter()
         asked = DerivedLeads(encoder) if filling == DERIVED else encoder
@@ -108,16 +114,55 @@ def sweep(
             found[ZERO_SHOT] = _zero_shot(encoder, x[np.isin(rows, test)], store, task, test,
                                           prompts, resamples)  # fmt: skip
         if probe:
-            found |= _probes(x, twelve, store, task, draws)
+            found |= _probes(x, twelve, store, task, draws, moved)
         seconds = time.perf_counter() - start
         auc = {protocol: _class_auc(measured, weights) for protocol, measured in found.items()}
-        base = base or {**auc, MOVED: auc.get(PROBE)}
+        base = base or {**auc, moved: auc.get(PROBE)}
         for protocol, measured in found.items():
-            lost = None if name == whole else _change(measured, auc[protocol], base[protocol])
+            lost = None if name == first else _change(measured, auc[protocol], base[protocol])
             answers.append(
-                Answer(name, leads, protocol, filling, measured, seconds, auc[protocol], lost)
+                Answer(
+                    name, leads, protocol, filling, measured, seconds, auc[protocol], lost, whole
+                )
             )
     return answers
+
+
+def _taken(
+    subsets: Mapping[str, Sequence[str]], encoder: Encoder
+) -> tuple[dict[str, tuple[str, ...]], str]:
+    """The sets as this encoder can be asked, all of its leads first, and the name of these."""
+    everything = next((name for name, its in subsets.items() if set(its) == set(LEADS)), None)
+    if everything is None:
+        raise UsageError("a sweep needs the set of all 12 leads, which the others are compared to")
+    own = _named(encoder.leads)
+    if len(own) == len(LEADS):
+        return {everything: LEADS, **{name: tuple(its) for name, its in subsets.items()}}, AGAINST
+    whole = " ".join(own)
+    kept, left = {whole: own}, []
+    for name, leads in subsets.items():
+        taken = tuple(lead for lead in _named(leads) if lead in own)
+        if taken and taken not in kept.values():
+            kept[name if len(taken) == len(leads) else " ".join(taken)] = taken
+        elif name != everything:
+            left.append(name)
+    if left:
+        warnings.warn(
+            f"this encoder takes only {', '.join(own)}; left out, since they hold none of these or "
+            f"the same as another set: {', '.join(left)}",
+            stacklevel=3,
+        )
+    return kept, whole
+
+
+def _named(leads: Sequence[str]) -> tuple[str, ...]:
+    """The leads in the order of `LEADS`. Raises UsageError for an unknown one."""
+    return tuple(lead for lead, asked in zip(LEADS, subset_mask(list(leads))) if asked)
+
+
+def _derivable(leads: Sequence[str], encoder: Encoder) -> bool:
+    """Whether I and II in this set imply a lead that the encoder takes."""
+    return bool(set(implied(leads)) & set(_named(encoder.leads)))
 
 
 def _zero_shot(model, ecg: np.ndarray, store, task: str, rows, prompts, resamples: int) -> ZeroShot:
@@ -130,7 +175,7 @@ def _zero_shot(model, ecg: np.ndarray, store, task: str, rows, prompts, resample
 
 
 def _probes(
-    x: np.ndarray, twelve: np.ndarray, store, task: str, draws: Mapping[str, Any]
+    x: np.ndarray, twelve: np.ndarray, store, task: str, draws: Mapping[str, Any], moved: str
 ) -> Iterator[tuple[str, Probe]]:
     """The probe on features `[N, D]` of a set and, unless it is the 12 leads, theirs asked with it.
 
@@ -139,12 +184,12 @@ def _probes(
     about = {
         "labels": store.labels(task), "splits": store.records["split"],
         "patients": store.records["patient_id"], "valid": store.labels_valid(task),
-        "progress": False, **draws,
+        "record_ids": store.records["record_id"], "progress": False, **draws,
     }  # fmt: skip
     yield PROBE, linear_probe(x, **about)[0]
     if x is not twelve:
         test = (store.records["split"] == "test").to_numpy()
-        yield MOVED, linear_probe(np.where(test[:, None], x, twelve), **about)[0]
+        yield moved, linear_probe(np.where(test[:, None], x, twelve), **about)[0]
 
 
 def _class_auc(measured: ZeroShot | Probe, weights: np.ndarray) -> np.ndarray:
@@ -201,12 +246,12 @@ def results_of(answers: Iterable[Answer], words: str = "", **facts: Any) -> list
 
     `words` names the prompts, as "name en, 1a2b3c4d"; `facts` are further fields of `Result`
     (`records.encoder_facts` of the encoder itself, also for derived leads). The variant has what
-    else sets an answer apart: "derived leads", "fitted on 12 leads".
+    else sets an answer apart: "derived leads", "fitted on 12 leads" (or on the leads there are).
     """
     kept, facts = [], {"versions": versions(), **facts}
     for one in answers:
         apart = [f"{DERIVED} leads"] * (one.filling == DERIVED)
-        apart += ["fitted on 12 leads"] * (one.protocol == MOVED)
+        apart += [f"fitted on {one.against}"] * one.protocol.startswith(FITTED_ON)
         its = {**facts, "lead_subset": subset_key(one.leads), "wall_time_s": one.seconds}
         if one.protocol == ZERO_SHOT:
             style, _, digest = words.rpartition(", ")
@@ -224,7 +269,7 @@ def results_of(answers: Iterable[Answer], words: str = "", **facts: Any) -> list
 
 def _change_record(one: Answer, facts: dict[str, Any]) -> Result:
     if one.protocol != ZERO_SHOT:
-        return from_gain(one.change, one.measured, AGAINST, **facts)
+        return from_gain(one.change, one.measured, one.against, **facts)
     change = {"value": one.change.value, "low": one.change.low, "high": one.change.high}
-    gain = {"metric": "macro_auc_gain", "against": AGAINST, "per_class": {}}
+    gain = {"metric": "macro_auc_gain", "against": one.against, "per_class": {}}
     return from_zero_shot(one.measured, **facts, **gain, **change)

@@ -105,6 +105,7 @@ def linear_probe(
     *,
     patients: Sequence,
     valid: np.ndarray | None = None,
+    record_ids: Sequence | None = None,
     grid: Sequence[float] = GRID,
     standardise: bool = False,
     resamples: int = 1000,
@@ -113,12 +114,14 @@ def linear_probe(
     """Probe features `[N, D]` on labels `[N, K]` (columns are classes), rows aligned.
 
     `splits` says 'train', 'val' or 'test' for each row (others are left out), `patients` whose row
-    it is, `valid` which rows have a label of the task. `fractions`: shares of the training rows in
+    it is, `valid` which rows have a label of the task. `record_ids`, the store's, are compared with
+    the index of labels, as `store.labels` gives them. `fractions`: shares of the training rows in
     0..1, or ints for a number of rows. `standardise` True scales each feature by itself, for those
     of different units (hand-made measurements). One Probe per fraction, in order.
-    Raises UsageError for lengths that differ, DBetaError for a patient on both sides.
+    Raises UsageError for lengths that differ or labels in another order of rows, DBetaError for a
+    patient on both sides.
     """
-    data = ProbeData.of(features, labels, splits, patients, valid, standardise)
+    data = ProbeData.of(features, labels, splits, patients, valid, standardise, record_ids)
 
     def learn(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         w, b = fit(x, y, np.asarray(grid))
@@ -136,6 +139,7 @@ def knn_probe(
     *,
     patients: Sequence,
     valid: np.ndarray | None = None,
+    record_ids: Sequence | None = None,
     grid: Sequence[int] = NEIGHBOURS,
     resamples: int = 1000,
     progress: bool = True,
@@ -145,7 +149,7 @@ def knn_probe(
     Each feature is standardised, so that no single one decides who is near. A class's score is the
     share of positives among the neighbours, weighted by 1 + cosine.
     """
-    data = ProbeData.of(features, labels, splits, patients, valid, standardise=True)
+    data = ProbeData.of(features, labels, splits, patients, valid, True, record_ids)
 
     def learn(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return _votes(x, y, data.x_val, grid), _votes(x, y, data.x_test, grid)

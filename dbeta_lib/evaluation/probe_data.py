@@ -33,7 +33,13 @@ class ProbeData:
         patients: Sequence,
         valid: np.ndarray | None,
         standardise: bool = False,
+        record_ids: Sequence | None = None,
     ) -> "ProbeData":
+        """Arguments as `linear_probe` has them. Raises UsageError for rows that are not aligned."""
+        if isinstance(labels, pd.DataFrame):
+            for name, other in (("splits", splits), ("patients", patients)):
+                _check_order(labels.index, getattr(other, "index", None), name)
+            _check_ids(labels.index, record_ids)
         features, splits, patients = np.asarray(features), np.asarray(splits), np.asarray(patients)
         if features.ndim != 2 or not isinstance(labels, pd.DataFrame):
             raise UsageError(
@@ -64,6 +70,39 @@ class ProbeData:
             x["train"], y["train"], x["val"], y["val"], x["test"], y["test"],
             patients[part["test"]], tuple(map(str, labels.columns)),
         )  # fmt: skip
+
+
+def _check_order(labels: pd.Index, other: object, name: str) -> None:
+    """Raise UsageError where both tables name their rows and have them in another order.
+
+    Labels that are merely numbered 0, 1, 2, ... name no rows.
+    """
+    if isinstance(labels, pd.RangeIndex) or not isinstance(other, pd.Index):
+        return
+    if len(labels) == len(other) and not labels.equals(other) and set(labels) == set(other):
+        raise UsageError(
+            f"labels and {name} have the same rows in another order; sort one by the other's "
+            "index, labels.loc[...], and the features likewise"
+        )
+
+
+def _check_ids(labels: pd.Index, record_ids: Sequence | None) -> None:
+    """Raise UsageError naming the first row whose label is another record's."""
+    if record_ids is None or isinstance(labels, pd.RangeIndex):
+        return
+    record_ids = np.asarray(record_ids, dtype=object)
+    if len(labels) != len(record_ids):
+        raise UsageError(
+            f"{len(labels)} labels and {len(record_ids)} record ids must be row by row"
+        )
+    differ = np.flatnonzero(np.asarray(labels, dtype=object) != record_ids)
+    if len(differ):
+        row = differ[0]
+        raise UsageError(
+            f"row {row} of the labels is of record '{labels[row]}', and that of the store of "
+            f"'{record_ids[row]}' ({len(differ)} of {len(labels)} rows differ); take them as "
+            "store.labels(task) gives them, in the order of store.records"
+        )
 
 
 def _scaling(every: np.ndarray, standardise: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -162,7 +162,7 @@ def read_own(path: Path | str) -> dict[str, tuple[str, ...]]:
 
 
 def read_file(
-    path: Path | str, classes: Iterable[str], dataset: str = ""
+    path: Path | str, classes: Iterable[str], dataset: str = "", *, complete: bool = True
 ) -> dict[str, tuple[str, ...]]:
     """Texts of `classes` from a published prompt file as it is, or from a user's own.
 
@@ -171,7 +171,8 @@ def read_file(
     file with a list for any class is a user's, asked as it stands.
     A class goes by the names that `published_names` in `prompts.json` lists for its dataset, then
     by its own; neither case nor "_" counts (NST_ is NST). `dataset` may be left out where all
-    datasets that have these classes read the file alike.
+    datasets that have these classes read the file alike. With `complete` False the classes that
+    the file lacks are left out: D-BETA's own has texts for part of most tasks.
     Raises DBetaError naming the file and all classes that it lacks, or as `read_own`; UsageError
     for an unknown dataset, or classes whose meaning hangs on it.
     """
@@ -183,12 +184,12 @@ def read_file(
         if by_name.setdefault(_folded(name), texts) != texts:
             raise DBetaError(f"{path} has two entries for class '{name}'; leave one of them")
     found = _agreed(classes, by_name, dataset, path)
-    if absent := missing(found, classes):
+    if (absent := missing(found, classes)) and complete:
         raise DBetaError(
             f"{path} has no text for {len(absent)} of {len(classes)} classes "
             f"({', '.join(absent)}); add them to a copy, or take the kit's own descriptions"
         )
-    return found
+    return {name: texts for name, texts in found.items() if texts}
 
 
 def _agreed(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dbeta_lib.evaluation.encoders import weights_hash
+from dbeta_lib.evaluation.lead_subsets import subset_key
 from dbeta_lib.evaluation.metrics import Interval, macro
 from dbeta_lib.evaluation.probe import Probe
 from dbeta_lib.evaluation.results import Provenance, Result
@@ -24,9 +25,14 @@ OVERLAPPING = [{"cinc2021", name} for name in ("ptb-xl", "cpsc2018", "csn")]
 
 
 def encoder_facts(encoder: object) -> dict[str, str]:
-    """`weights_hash`, `config_hash` and `switches` of an encoder, as far as it has them."""
-    config = getattr(encoder, "config", None)
-    return {
+    """`weights_hash`, `config_hash`, `switches` and `lead_subset` of an encoder, if it has them.
+
+    `lead_subset` names the leads that the encoder takes; where it was asked with fewer, name those
+    instead: `encoder_facts(encoder) | {"lead_subset": subset_key(leads)}`.
+    """
+    config, leads = getattr(encoder, "config", None), tuple(getattr(encoder, "leads", ()))
+    named = {"lead_subset": subset_key(leads)} if leads else {}
+    return named | {
         "weights_hash": weights_hash(encoder),
         "config_hash": config.hash() if hasattr(config, "hash") else "",
         "switches": str(getattr(config, "switches", "")),

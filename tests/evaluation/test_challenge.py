@@ -113,6 +113,18 @@ def test_only_sinus_rhythm_or_no_label_at_all_gives_0():
             assert metrics.challenge_score(labels, outputs, WEIGHTS, CLASSES) == 0
 
 
+def test_spaces_inside_joined_codes_change_nothing(tmp_path):
+    spaced = ["164889003 ", " 733534002 | 164909002", f" {SINUS}"]
+    expected = metrics.challenge_score(LABELS, LABELS[::-1], WEIGHTS, CLASSES)
+    for sinus in (SINUS, f" {SINUS} "):
+        found = metrics.challenge_score(LABELS, LABELS[::-1], WEIGHTS, spaced, sinus)
+        assert found == expected
+    path = tmp_path / "weights.csv"
+    path.write_text(",a | b,c\nc,0.3,1.0\nb| a,0.9,0.2\n")
+    classes, weights = challenge.read_weights(path)
+    assert classes == ["a|b", "c"] and weights.tolist() == [[0.9, 0.2], [0.3, 1.0]]
+
+
 def test_sinus_rhythm_is_found_in_a_merged_class_and_by_another_name():
     expected = metrics.challenge_score(LABELS, LABELS[::-1], WEIGHTS, CLASSES)
     for names, sinus in (
@@ -137,7 +149,9 @@ def test_sinus_rhythm_is_found_in_a_merged_class_and_by_another_name():
         ({"classes": ["1", "2", "3"]}, "no class is sinus rhythm"),
         ({"classes": ["1", "2", f"1{SINUS}"]}, "no class is sinus rhythm"),
         ({"classes": ["2|1", "1|2", SINUS]}, "named twice"),
-        ({"classes": ["1", f"2|{SINUS}", SINUS]}, "named twice"),
+        ({"classes": ["1", f"2|{SINUS}", SINUS]}, f"code {SINUS} stands in 2 classes"),
+        ({"classes": ["1|2", "2", SINUS]}, "code 2 stands in 2 classes"),
+        ({"classes": ["1", " 1", SINUS]}, "named twice"),
     ],
 )
 def test_what_does_not_fit_together_is_refused_in_a_sentence(changed, said):

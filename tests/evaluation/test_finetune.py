@@ -1,5 +1,6 @@
 """Fine-tuning: what is learnt, chosen, measured and recorded, against slow or other sources."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -231,6 +232,14 @@ def test_it_becomes_a_record(learnt, resnet, store, tmp_path):
     assert (one.domain, one.profile, one.n, one.k) == ("untrained", "smoke", 16, 4)
     assert one.weights_hash == weights_hash(resnet)
     assert one.per_class["rare"]["positives"] == 2 and one.wall_time_s > 0 and one.date
+
+
+def test_a_record_names_the_leads_of_the_training_not_all_that_the_encoder_takes(
+    learnt, resnet, store
+):
+    facts = {**records.encoder_facts(resnet), **records.store_facts(store), "encoder": "ResNet18"}
+    two = replace(learnt, leads=("I", "II"))
+    assert [r.lead_subset for r in two.results(**facts)] == ["2"]
 
 
 def challenge_store(store, folder):

@@ -130,6 +130,29 @@ def test_features_are_read_from_the_cache_the_second_time(make_toy, store, tmp_p
     assert [a.measured.interval for a in first] == [a.measured.interval for a in second]
 
 
+def test_an_encoder_of_fewer_leads_is_never_asked_for_one_that_it_lacks(make_toy, store):
+    model = make_toy(leads=("II", "I"))
+    ask = {"prompts": PROMPTS, "derived": True, "seeds": (0,), "resamples": 5, "progress": False}
+    with pytest.warns(UserWarning, match=r"takes only I, II; left out, .*: 6 limb leads, .*V1"):
+        found = lead_sweep.sweep(model, store, "shape", {**SETS, "V1": ("V1",)}, **ask)
+    assert [(a.subset, a.leads, a.protocol) for a in found] == [
+        ("I II", ("I", "II"), ZERO_SHOT), ("I II", ("I", "II"), PROBE),
+        ("I", ("I",), ZERO_SHOT), ("I", ("I",), PROBE), ("I", ("I",), f"{PROBE} fitted on I II"),
+    ]  # fmt: skip
+    assert [a.change is None for a in found] == [True, True, False, False, False]
+    facts = {"encoder": "toy", "task": "shape", "data": "toy", "store_fingerprint": "f"}
+    kept = lead_sweep.results_of(found, "name en, 1a2b3c4d", **facts)
+    assert {r.lead_subset for r in kept[:2]} == {"2"} and {r.against for r in kept} == {"", "I II"}
+    assert kept[-1].variant == "fitted on I II"
+
+
+def test_the_set_of_all_leads_may_have_any_name(make_toy, store):
+    model, sets = make_toy(), {"all": LEADS, "I": ("I",)}
+    found = lead_sweep.sweep(model, store, "shape", sets, probe=False, prompts=PROMPTS,
+                             resamples=5, progress=False)  # fmt: skip
+    assert [(a.subset, a.change is None) for a in found] == [("all", True), ("I", False)]
+
+
 def test_wrong_use_is_said_in_a_sentence(make_toy, store):
     with pytest.raises(UsageError, match="all 12 leads"):
         lead_sweep.sweep(make_toy(), store, "shape", {"I": ("I",)}, prompts=PROMPTS)

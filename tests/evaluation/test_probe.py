@@ -227,6 +227,41 @@ def test_wrong_input_is_refused_in_a_sentence(change, said):
         run(*change(*task()))
 
 
+def named_rows():
+    """The task with its rows named, and the same labels in another order."""
+    x, labels, splits, patients = task(n=60)
+    labels.index = [f"r{i}" for i in range(len(labels))]
+    return x, labels, splits, patients, labels.sample(frac=1, random_state=0)
+
+
+def test_labels_of_other_records_than_the_stores_are_refused_naming_the_first():
+    x, labels, splits, patients, turned = named_rows()
+    ids = labels.index.to_series().reset_index(drop=True)
+    assert run(x, labels, splits, patients, record_ids=ids)
+    with pytest.raises(UsageError, match=r"row 0 of the labels is of record 'r\d+', .* 'r0' \("):
+        run(x, turned, splits, patients, record_ids=ids)
+    with pytest.raises(UsageError, match="row 0 of the labels"):
+        probing.knn_probe(x, turned, splits, patients=patients, record_ids=ids, progress=False)
+    with pytest.raises(UsageError, match="60 labels and 59 record ids"):
+        run(x, labels, splits, patients, record_ids=ids[1:])
+
+
+@pytest.mark.parametrize("which", ["splits", "patients"])
+def test_labels_in_another_order_than_a_table_beside_them_are_refused(which):
+    x, labels, splits, patients, turned = named_rows()
+    beside = {"splits": splits, "patients": patients}
+    beside[which] = pd.Series(beside[which], index=labels.index)
+    assert run(x, labels, **beside)
+    with pytest.raises(UsageError, match=f"labels and {which} have the same rows in another order"):
+        run(x, turned, **beside)
+
+
+def test_labels_that_are_only_numbered_go_with_a_table_of_any_index():
+    x, labels, splits, patients, turned = named_rows()
+    numbered = pd.Series(splits, index=turned.index.map(list(labels.index).index))
+    assert run(x, labels.reset_index(drop=True), numbered, patients)
+
+
 def test_marks_of_valid_rows_of_another_length_are_refused_in_a_sentence():
     with pytest.raises(UsageError, match="7 marks of valid rows must be of one store"):
         run(*task(), valid=np.ones(7, dtype=bool))

@@ -83,6 +83,13 @@ def test_all_classes_that_a_file_lacks_are_named_in_one_sentence(write):
     assert "published.json" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_classes_that_a_file_lacks_are_left_out_where_part_is_enough(write):
+    content = OFFICIAL | {"VPC": "Early.", "STD": "Low."}
+    found = prompts.read_file(write(content), cpsc2018.CLASSES, complete=False)
+    assert set(cpsc2018.CLASSES) - set(found) == {"NORM", "PAC", "STE"}
+    assert prompts.read_file(write({"MI": "Old."}), ["NORM"], complete=False) == {}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -10,6 +10,7 @@ from dbeta_lib.evaluation.encoders import weights_hash
 from dbeta_lib.evaluation.features import extract
 from dbeta_lib.evaluation.probe import gain, linear_probe
 from dbeta_lib.evaluation.zero_shot import zero_shot
+from dbeta_lib.leads import LEADS
 
 
 @pytest.fixture
@@ -74,6 +75,16 @@ def test_the_models_own_config_and_switches_are_recorded():
     config = DBetaConfig.preset("mini", switches="released")
     found = records.encoder_facts(DBeta(config))
     assert found["switches"] == "released" and found["config_hash"] == config.hash()
+
+
+def test_an_encoder_of_fewer_leads_is_recorded_with_its_own(probe, store, make_toy):
+    for leads, named in ((("II", "I"), "2"), (("V5", "I"), "I,V5"), (LEADS[::-1], "12")):
+        facts = records.encoder_facts(make_toy(leads=leads)) | records.store_facts(store)
+        about = {**facts, "encoder": "toy", "task": "shape"}
+        assert records.from_probe(probe[0], **about).lead_subset == named
+        asked = {**about, "lead_subset": "1"}
+        assert records.from_probe(probe[0], **asked).lead_subset == "1"
+    assert "lead_subset" not in records.encoder_facts(SimpleNamespace(leads=()))
 
 
 def test_pretraining_on_training_patients_only_saw_nothing_evaluated(store):

@@ -87,6 +87,13 @@ def test_every_cell_has_at_most_one_number_of_d_beta_and_no_number_is_lost():
     assert len(probes) == 18, "six tasks at three shares of labels"
 
 
+def test_a_difference_of_two_models_is_no_other_model():
+    frame = paper.published()
+    assert paper.DIFFERENCE in set(frame["row"][frame["protocol"] != ""])
+    compared = " ".join(paper.cells(frame)["compared"])
+    assert paper.DIFFERENCE not in compared and "W2V+CMSC+RLM" in compared
+
+
 def test_doubts_are_marked_and_each_mark_has_its_note():
     frame = paper.published()
     said = dict(paper.notes(frame).itertuples(index=False))
@@ -104,6 +111,7 @@ def test_a_record_answers_its_own_cell_only(tmp_path):
         replace(PROBE, label_fraction=0.05), replace(PROBE, task="other"),
         replace(PROBE, data="mine"), replace(PROBE, protocol="k-NN probe"),
         replace(PROBE, protocol="zero-shot"), replace(PROBE, profile="demo"),
+        replace(PROBE, variant="a.json, 4 of 5 classes (1a2b3c4d)"),
         replace(PROBE, profile="smoke"), replace(PROBE, metric="macro_auc_best_test_epoch"),
     ]  # fmt: skip
     cells = paper.cells(paper.published())
