@@ -93,6 +93,12 @@ def marked(row: dict) -> str:
     return f"{row['value']} ({grave}note {row['note']})"
 
 
+def compared(row: dict) -> str:
+    """A number of another model with its name; a difference is said to be one."""
+    name = "(a difference: D-BETA's gain" if row["row"] == DIFFERENCE else row["row"]
+    return f"{name} {marked(row)}" + ")" * (row["row"] == DIFFERENCE)
+
+
 def number(text: str) -> float:
     """A printed number in the unit of result records (0..1); NaN for words, "about" and "over"."""
     plain = re.fullmatch(r"\d+(\.\d+)?", text)
@@ -117,8 +123,7 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
         facts["dataset"] = DATASETS[key[:2]]
         facts["printed"] = "; ".join(map(marked, printed))
         facts["number"] = number(printed[0]["value"]) if len(printed) == 1 else math.nan
-        others = paper[~own & (paper["row"] != DIFFERENCE)].to_dict("records")
-        facts["compared"] = "; ".join(f"{row['row']} {marked(row)}" for row in others)
+        facts["compared"] = "; ".join(map(compared, paper[~own].to_dict("records")))
         facts["elsewhere"] = _range(group[group["group"] == "elsewhere"])
         rows.append(facts)
     table = pd.DataFrame(rows, columns=[*KEYS, "dataset", *_TEXTS])

@@ -225,7 +225,7 @@ def _others(printed: pd.DataFrame, cell: pd.Series) -> list[float]:
         asked &= printed[name] == cell[name]
     asked &= printed["our_metric"] == cell["our_metric"]
     own = (printed["group"] == "paper") & printed["row"].map(paper.is_dbeta)
-    rows = printed[asked & ~own & (printed["row"] != "Gain")]
+    rows = printed[asked & ~own & (printed["row"] != paper.DIFFERENCE)]
     numbers = [paper.POINTS * paper.number(text) for text in rows["value"]]
     return sorted(number for number in numbers if not math.isnan(number))
 

@@ -91,7 +91,7 @@ def test_a_difference_of_two_models_is_no_other_model():
     frame = paper.published()
     assert paper.DIFFERENCE in set(frame["row"][frame["protocol"] != ""])
     compared = " ".join(paper.cells(frame)["compared"])
-    assert paper.DIFFERENCE not in compared and "W2V+CMSC+RLM" in compared
+    assert "; Gain" not in compared and "a difference: D-BETA's gain 12.5" in compared
 
 
 def test_doubts_are_marked_and_each_mark_has_its_note():

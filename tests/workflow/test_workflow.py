@@ -299,7 +299,9 @@ def test_a_terminal_sees_a_bar(kit):
 
     kit.out.mkdir()
     with open(kit.out / "screen", "w", encoding="utf-8") as screen:
-        progress = Progress(1, Console(file=screen, force_terminal=True, width=100))
+        able = {"TERM": "xterm"}  # whatever the tests run in
+        console = Console(file=screen, force_terminal=True, width=100, _environ=able)
+        progress = Progress(1, console)
         progress.start("00_first", Expected(60.0, (5.0, 55.0)))
         run = Run(
             2,
