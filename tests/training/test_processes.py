@@ -98,7 +98,7 @@ def test_the_command_is_one_run_when_a_launcher_starts_it_twice(ran, tmp_path):
     launcher = Path(sys.executable).with_name("torchrun")
     out = tmp_path / "run"
     command = [
-        str(launcher), "--nproc_per_node", "2", "--master_port", "0", "-m", "dbeta_lib.cli",
+        str(launcher), "--standalone", "--nproc_per_node", "2", "-m", "dbeta_lib.cli",
         "pretrain", str(ran[0] / "cohort"), str(out), "--steps", "4", "--batch-size", "8",
         "--set", "log_every=1", "--set", "eval_every=0",
     ]  # fmt: skip
