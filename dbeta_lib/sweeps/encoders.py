@@ -29,7 +29,8 @@ def encoder_table(compared: Comparison) -> pd.DataFrame:
                     ("architecture", "frozen", "width", "layers", "parameters")}  # fmt: skip
             rows[run.name] = {"name": run.name, "weights": given, **kept}
     columns = ["name", "weights", "architecture", "frozen", "width", "layers", "parameters"]
-    return pd.DataFrame(rows.values(), columns=columns)
+    counts = dict.fromkeys(("width", "layers", "parameters"), "int64")  # of no rows too
+    return pd.DataFrame(rows.values(), columns=columns).astype(counts)
 
 
 def encoder_gains(compared: Comparison, reference: str, question: str) -> pd.DataFrame:
