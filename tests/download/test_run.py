@@ -81,7 +81,8 @@ def test_finished_files_are_not_fetched_again_damaged_and_lost_ones_are(ptb_xl, 
     assert get().fetched == 0 and gets(ptb_xl) == []
     lost, damaged = "records100/00000/00001_100.dat", "records500/00000/00002_500.dat"
     (tmp_path / "dest" / lost).unlink()
-    (tmp_path / "dest" / damaged).write_bytes(RECORDS[damaged][:-1] + b"?")
+    *most, last = RECORDS[damaged]
+    (tmp_path / "dest" / damaged).write_bytes(bytes([*most, last ^ 1]))
     assert get().fetched == 2
     assert sorted(gets(ptb_xl)) == [lost, damaged]
     assert below(tmp_path / "dest")[damaged] == RECORDS[damaged]
