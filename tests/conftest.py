@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 import wfdb
 
+from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data.signals import Record, to_signal
 from dbeta_lib.data.writer import StoreWriter
+from dbeta_lib.encoders.text import train_tokenizer
 from dbeta_lib.leads import LEADS, derive_limb_leads
+from dbeta_lib.model import DBeta
 
 HEADER_NAMES = [name.upper() if name.startswith("aV") else name for name in LEADS]
 CODES = (  # a code at likelihood 0 counts like any other
@@ -144,6 +147,19 @@ def make_store(tmp_path):
 @pytest.fixture
 def fill_writer():
     return fill
+
+
+@pytest.fixture(scope="session")
+def save_small_model():
+    """A function that writes a model of one ECG layer and a few words to a path, and returns it."""
+
+    def save(path: Path) -> Path:
+        reports = ["sinusrhythmus normales ekg", "left bundle branch block"] * 3
+        config = DBetaConfig.preset("mini", "recommended", ecg_layers=1)
+        DBeta(config, train_tokenizer(reports, 200)).save_pretrained(path)
+        return path
+
+    return save
 
 
 @pytest.fixture

@@ -15,10 +15,8 @@ from hypothesis import strategies as st
 from scipy.stats import percentileofscore
 
 from dbeta_lib.cli import main
-from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data import ensure_store
 from dbeta_lib.data.store import SignalStore
-from dbeta_lib.encoders.text import train_tokenizer
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.evaluation import prompts, records
 from dbeta_lib.evaluation.features import extract
@@ -34,13 +32,9 @@ SUPER = ["NORM", "MI", "STTC", "CD", "HYP"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, save_small_model):
     """A small model in a folder as a run leaves it: RUN/pretraining/model."""
-    out = tmp_path_factory.mktemp("run") / "pretraining" / "model"
-    tokenizer = train_tokenizer(["sinusrhythmus normales ekg", "left bundle branch block"] * 3, 200)
-    config = DBetaConfig.preset("mini", "recommended", ecg_layers=1)
-    DBeta(config, tokenizer).save_pretrained(out)
-    return out
+    return save_small_model(tmp_path_factory.mktemp("run") / "pretraining" / "model")
 
 
 @pytest.fixture(scope="module")

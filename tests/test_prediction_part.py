@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 
 from dbeta_lib.cli import main
-from dbeta_lib.config import DBetaConfig
 from dbeta_lib.data.signals import to_signal
-from dbeta_lib.encoders.text import train_tokenizer
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.leads import LEADS
 from dbeta_lib.model import DBeta
@@ -20,12 +18,8 @@ from dbeta_lib.prediction.result import summary, summary_key, summary_table
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    out = tmp_path_factory.mktemp("run") / "model"
-    tokenizer = train_tokenizer(["sinusrhythmus normales ekg", "left bundle branch block"] * 3, 200)
-    config = DBetaConfig.preset("mini", "recommended", ecg_layers=1)
-    DBeta(config, tokenizer).save_pretrained(out)
-    return out
+def folder(tmp_path_factory, save_small_model):
+    return save_small_model(tmp_path_factory.mktemp("run") / "model")
 
 
 @pytest.fixture(scope="module")

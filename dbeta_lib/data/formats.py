@@ -31,7 +31,7 @@ HELPED = (".csv", ".npy")  # what does not say everything about itself
 MAX_BYTES = 512 * 1024 * 1024  # an hour of twelve leads at 1000 Hz as text
 NO_RATE = "does not say its rate; give it in Hz"
 MIN_TIMED_HZ = 50  # a column of times that means less holds something else, or another unit
-TO_MV = {"mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3, "v": 1e3}
+_TO_MV = {"mv": 1.0, "uv": 1e-3, "\u00b5v": 1e-3, "\u03bcv": 1e-3, "v": 1e3}
 _COUNTS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)/mV", re.ASCII)
 _TIME = re.compile(r"(?:time|t|seconds?)\s*_?\s*[\[(]?(s|sec|seconds?|ms)?[\])]?")
 
@@ -70,7 +70,7 @@ def read_recording(
         raise Rejected("unreadable", f"{path.name} is none of {', '.join(SUFFIXES)}")
     size = file_size(path)
     if suffix not in HELPED:
-        found = _from_signals(signals_of(path, suffix, size), path.name)
+        found = _from_signals(_signals(path, suffix, size), path.name)
         return _same_rate(found, sampling_rate, path.name)
     if suffix == ".csv":
         return _from_csv(path, sampling_rate, scale)
@@ -79,8 +79,8 @@ def read_recording(
 
 def to_mv(units: str) -> float:
     """Factor to mV of a unit or of counts ("200/mV"). Raises UsageError for an unknown one."""
-    if units.lower() in TO_MV:
-        return TO_MV[units.lower()]
+    if units.lower() in _TO_MV:
+        return _TO_MV[units.lower()]
     counts = _COUNTS.fullmatch(units)
     if counts is None or float(counts[1]) == 0:
         known = ("mV", "uV", "V")
@@ -118,8 +118,14 @@ def _same_rate(recording: Recording, sampling_rate: float | None, name: str) -> 
     return recording
 
 
-def _placed(rows: Sequence[np.ndarray], leads: Sequence[str], rate: float, name: str) -> Recording:
-    """Named leads in mV as rows of a `Recording`."""
+def _placed(
+    rows: Sequence[np.ndarray],
+    leads: Sequence[str],
+    rate: float,
+    name: str,
+    others: Sequence[str] = (),
+) -> Recording:
+    """Named leads in mV as rows of a `Recording`; others: names of what is no lead."""
     if len(set(leads)) != len(leads):
         raise Rejected("unknown lead name", f"{name} names a lead twice: {' '.join(leads)}")
     length = len(rows[0])
@@ -131,11 +137,11 @@ def _placed(rows: Sequence[np.ndarray], leads: Sequence[str], rate: float, name:
         ecg[lead_index(lead)] = row
         mask[lead_index(lead)] = True
     ecg[~np.isfinite(ecg)] = np.nan
-    return Recording(ecg, mask, float(rate))
+    return Recording(ecg, mask, float(rate), tuple(filter(str.strip, others)))
 
 
-def signals_of(path: Path, suffix: str, size: int) -> list[NamedSignal]:
-    """What a file of a format that says names, units and rate itself holds. Raises Rejected."""
+def _signals(path: Path, suffix: str, size: int) -> list[NamedSignal]:
+    """What a file of a format that says names, units and rate itself holds."""
     if suffix == ".edf":
         return read_edf(path, size)
     if suffix == ".xml":
@@ -144,8 +150,9 @@ def signals_of(path: Path, suffix: str, size: int) -> list[NamedSignal]:
 
 
 def _from_signals(signals: Sequence[NamedSignal], name: str) -> Recording:
-    found = [(parse_label(s.label), s) for s in signals]
-    found = [(label[0], s) for label, s in found if label]
+    labels = [parse_label(s.label) for s in signals]
+    found = [(label[0], s) for label, s in zip(labels, signals, strict=True) if label]
+    others = [s.label for label, s in zip(labels, signals, strict=True) if not label]
     if not found:
         raise Rejected("unknown lead name", f"{name} has no signal with a lead's name")
     rates = {s.sampling_rate for _, s in found}
@@ -155,29 +162,31 @@ def _from_signals(signals: Sequence[NamedSignal], name: str) -> Recording:
     if not 1 <= rate <= 100_000:
         raise Rejected("wrong sampling rate", f"{name} says {rate:g} Hz")
     for lead, signal in found:
-        if signal.unit.lower() not in TO_MV:
+        if signal.unit.lower() not in _TO_MV:
             detail = f"{name}: '{signal.unit[:20]}' of lead {lead} is none of V, mV, uV"
             raise Rejected("unknown unit", detail)
-    rows = [signal.values * TO_MV[signal.unit.lower()] for _, signal in found]
-    return _placed(rows, [lead for lead, _ in found], rate, name)
+    rows = [signal.values * _TO_MV[signal.unit.lower()] for _, signal in found]
+    return _placed(rows, [lead for lead, _ in found], rate, name, others)
 
 
 def _from_csv(path: Path, sampling_rate: float | None, scale: float) -> Recording:
     frame = _read_numbers(path)
-    rows, leads, rate = [], [], sampling_rate
+    rows, leads, others, rate = [], [], [], sampling_rate
     for place, column in enumerate(frame.columns):
         values = frame.iloc[:, place].to_numpy()  # by place: a name may stand there twice
         label, time = parse_label(column), _time(column)
         if label:
             unit = label[1].lower()
-            if unit and unit not in TO_MV:
+            if unit and unit not in _TO_MV:
                 found = f"{path.name}: '{label[1]}' of lead {label[0]} is none of V, mV, uV"
                 raise Rejected("unknown unit", found)
             leads.append(label[0])
-            rows.append(values * (TO_MV[unit] if unit else scale))
+            rows.append(values * (_TO_MV[unit] if unit else scale))
         elif time:
             rate = _rate_of(values, time[1] == "ms", sampling_rate, path.name)
-    return _placed(rows, leads, _known(rate, path.name), path.name)
+        else:
+            others.append(column)
+    return _placed(rows, leads, _known(rate, path.name), path.name, others)
 
 
 def _time(column: str) -> re.Match | None:
@@ -233,12 +242,6 @@ def _read_numbers(path: Path) -> pd.DataFrame:
             line = _first_text(frame.iloc[:, place])
             raise Rejected("unreadable", f"{path.name}, line {line}: '{column[:30]}' is no number")
     return frame
-
-
-def csv_columns(path: Path) -> list[str]:
-    """Names of a CSV's columns but that of times. Raises ValueError or OSError."""
-    frame = read_csv(path, encoding_errors="replace", skipinitialspace=True, nrows=1)
-    return [column for column in frame.columns if not _time(column)]
 
 
 def _first_line(error: Exception) -> str:

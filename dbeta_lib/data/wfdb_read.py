@@ -47,6 +47,7 @@ class Recording:
     samples: np.ndarray
     lead_mask: np.ndarray  # bool [12], True = recorded
     sampling_rate: float  # Hz
+    left_out: tuple[str, ...] = ()  # signals of the file that are no leads, as it names them
 
     @property
     def ecg(self) -> np.ndarray:
@@ -84,7 +85,8 @@ def read_wfdb(
     if not mask.all():
         values, present = np.full((len(LEADS), length), np.nan), in_mv(values)
         values[mask] = present
-    return Recording(values, mask, header.sampling_rate)
+    others = tuple(s.lead for i, s in enumerate(header.signals) if i not in leads and s.lead)
+    return Recording(values, mask, header.sampling_rate, others)
 
 
 def read_header(folder: Path | str, name: str) -> Header:

@@ -16,10 +16,10 @@ from dbeta_lib.data.wfdb_read import MAX_SECONDS, Recording
 from dbeta_lib.data.windows import split
 from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.leads import LEADS, canonical, derive_limb_leads, lead_index
-from dbeta_lib.prediction import left_out
 from dbeta_lib.prediction.refusals import Unread, refusal, with_remedy
 from dbeta_lib.progress import tqdm
 
+SHOWN = 8  # names of signals that are not used
 _FROM_I_AND_II = ("III", "aVR", "aVL", "aVF")
 
 
@@ -29,7 +29,7 @@ class Given:
 
     name: as it is shown. kind: its format. recording: all of it, with limb leads that I and II
     imply; derived: which those are. seconds: its length. findings: what `data.quality` noticed in
-    what is scored, its `window`. left_out: signals of the file that are no leads.
+    what is scored, its `window`.
     """
 
     name: str
@@ -38,7 +38,11 @@ class Given:
     seconds: float
     derived: tuple[str, ...] = ()
     findings: tuple[quality.Finding, ...] = ()
-    left_out: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Signals of the file that are no leads, as it names them."""
+        return self.recording.left_out
 
     @property
     def window(self) -> Recording:
@@ -66,7 +70,7 @@ class Given:
         length = f"{self.seconds:.1f} s"
         if self.is_part:
             length += f", of which the first {SECONDS} s are scored"
-        not_used = [("not used", left_out.told(self.left_out))] if self.left_out else []
+        not_used = [("not used", _first_of(self.left_out))] if self.left_out else []
         return [
             ("format", self.kind),
             ("rate", f"{self.recording.sampling_rate:g} Hz"),
@@ -93,7 +97,7 @@ def from_file(
     options = {"sampling_rate": sampling_rate, "leads": leads, "units": units}
     try:
         found = formats.read_recording(path, **options)
-        return _given(path.name, _kind(path), found, left_out.left_out(path))
+        return _given(path.name, _kind(path), found)
     except Rejected as reason:
         raise DBetaError(refusal(path.name, reason).says) from reason
 
@@ -153,12 +157,12 @@ def _each(
     for file in tqdm(files, desc="ECGs", delay=2, leave=False):
         try:
             found = folder.read(str(path), options, file)
-            yield _given(file, _kind(Path(file)), found, left_out.left_out(path / file))
+            yield _given(file, _kind(Path(file)), found)
         except Rejected as reason:
             yield refusal(file, reason)
 
 
-def _given(name: str, kind: str, recording: Recording, others: tuple[str, ...] = ()) -> Given:
+def _given(name: str, kind: str, recording: Recording) -> Given:
     """The recording with the leads that others imply. Raises Rejected for less than a second."""
     length = recording.samples.shape[1] / recording.sampling_rate
     if length < MIN_SECONDS:
@@ -166,7 +170,13 @@ def _given(name: str, kind: str, recording: Recording, others: tuple[str, ...] =
     scored = split(recording, "first")[0]
     findings = quality.examine(scored.samples, scored.lead_mask, scored.sampling_rate)
     whole, derived = _with_limb_leads(recording)
-    return Given(name, kind, whole, length, derived, tuple(findings), others)
+    return Given(name, kind, whole, length, derived, tuple(findings))
+
+
+def _first_of(names: tuple[str, ...]) -> str:
+    """The first of them, and how many more there are: recordings of the night have dozens."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return " ".join(names[:SHOWN]) + more
 
 
 def _with_limb_leads(recording: Recording) -> tuple[Recording, tuple[str, ...]]:

@@ -95,8 +95,9 @@ def marked(row: dict) -> str:
 
 def compared(row: dict) -> str:
     """A number of another model with its name; a difference is said to be one."""
-    name = "(a difference: D-BETA's gain" if row["row"] == DIFFERENCE else row["row"]
-    return f"{name} {marked(row)}" + ")" * (row["row"] == DIFFERENCE)
+    if row["row"] == DIFFERENCE:
+        return f"(a difference: D-BETA's gain {marked(row)})"
+    return f"{row['row']} {marked(row)}"
 
 
 def number(text: str) -> float:

@@ -8,8 +8,9 @@ from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-# latex2mathml gives its errors no class of their own.
-REFUSED = tuple(each for each in vars(exceptions).values() if isinstance(each, type))
+# latex2mathml gives its errors no class of their own, and of a command without its argument it
+# lets its own end of the text through.
+REFUSED = (*(each for each in vars(exceptions).values() if isinstance(each, type)), StopIteration)
 
 _FUNCTION = re.compile(r"(<mi>(?:cos|exp|ln|log|max|min|sin)</mi>)(?=<m(?:i|n|sub|sup)>)")
 

@@ -32,7 +32,7 @@ class Points:
 
     def __init__(self, store: SignalStore, places: Layout, labels: Labels, method: str):
         self.store, self.places, self.labels, self.method = store, places, labels, method
-        self.records = store.records.iloc[places.rows]
+        self.records, self.task = store.records.iloc[places.rows], chief_task(store)
 
     def colours(self, by: str, label: str = "") -> np.ndarray:
         """What `plot_map` colours the ECGs by: names, or numbers for the heart rate.
@@ -57,8 +57,8 @@ class Points:
         """What the colours are, in words."""
         if by == "label" and label.strip():
             return f"coloured: those labelled “{label.strip()}”"
-        task = chief_task(self.store) if by == "label" else ""
-        return f"coloured by {by}" + (f" ({task}; of several the rarest)" if task else "")
+        rule = f" ({self.task}; of several the rarest)" if by == "label" and self.task else ""
+        return f"coloured by {by}{rule}"
 
     def _one_label(self, label: str) -> np.ndarray:
         has = np.isin(self.places.rows, self.labels.rows(label))
@@ -66,10 +66,9 @@ class Points:
 
     def _rarest_label(self) -> np.ndarray:
         names = np.full(len(self.places.rows), "", dtype=object)
-        task = chief_task(self.store)
         every = {
-            name: self.labels.there[task][self.places.rows, column]
-            for column, name in enumerate(self.labels.classes.get(task, ()))
+            name: self.labels.there[self.task][self.places.rows, column]
+            for column, name in enumerate(self.labels.classes.get(self.task, ()))
         }
         common = sorted(every, key=lambda name: -int(every[name].sum()))[:NAMED]
         for name in common:  # the commonest first, so that the rarest has the last word

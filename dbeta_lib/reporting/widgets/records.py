@@ -163,7 +163,7 @@ def drawn_ecg(store: SignalStore, row: int, start: int = 0, stop: int | None = N
 
     start, stop: samples. Drawn as they are stored, those zeros would look like a heart at rest.
     """
-    ecg = store.ecg(row).copy()
+    ecg = store.ecg(row)  # an array of its own
     ecg[:, store.samples - int(store.records["padded"].iat[row]) :] = np.nan
     return ecg[:, start:stop]
 
