@@ -191,8 +191,9 @@ def _dots(axes: Axes, scores: np.ndarray, truth: np.ndarray | None) -> None:
     best = scores.argmax()
     place = 0 if truth is None or truth[best] else 1
     axes.plot(scores[best], place, "D", ms=5, mfc="none", mec=INK, gid="best")
-    axes.annotate("best", (scores[best], place), (0, 5), textcoords="offset points",
-                  ha="center", va="bottom", fontsize=TICK_PT)  # fmt: skip
+    # Above the dots of its row, and to the left, since nothing lies further to the right.
+    axes.annotate("best", (scores[best], place - 0.28), (3, 0), textcoords="offset points",
+                  ha="right", va="bottom", fontsize=TICK_PT)  # fmt: skip
     labels = [f"{name} ({int(rows_in.sum()):,})" for name, rows_in, _ in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=TICK_PT)
     axes.set(ylim=(len(rows) - 0.5, -0.6), xlabel="similarity to the sentence")

@@ -15,7 +15,7 @@ from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation.results import load_all, without_digest
 from dbeta_lib.files import atomic_write, read_json
 from dbeta_lib.reporting.readme_speed import clock, cost, speed
-from dbeta_lib.reporting.readme_sweeps import render_leak, render_sweep
+from dbeta_lib.reporting.readme_sweeps import SYNTHETIC, render_leak, render_sweep
 from dbeta_lib.reporting.tables import pivot, show
 
 BLOCK = re.compile(r"(<!-- begin (\S+) -->\n)(.*?)(<!-- end \2 -->)", re.DOTALL)
@@ -36,8 +36,8 @@ def blocks(text: str) -> dict[str, str]:
 
 def render(name: str, results: Path) -> str:
     """The Markdown of a block: run times, what a step costs and how fast it is by the benchmarks,
-    the kept runs of the sweep X for `sweep-X`, or the tables of the records kept under the block's
-    name.
+    the kept runs of the sweep X for `sweep-X` (on synthetic ECGs for `sweeps-demo-X`), or the
+    tables of the records kept under the block's name.
 
     `NAME-seed0`, `NAME-seed1`, ... in place of `NAME` are runs that differ in their seed: they
     stand in one table. Raises DBetaError when nothing is kept for it, or when a run holds two
@@ -49,6 +49,8 @@ def render(name: str, results: Path) -> str:
         return OTHERS[name](results)
     if name.startswith(SWEEP):
         return render_sweep(name.removeprefix(SWEEP), results)
+    if name.startswith(f"{SYNTHETIC}-"):
+        return render_sweep(name.removeprefix(f"{SYNTHETIC}-"), results, SYNTHETIC)
     frame = _runs(name, results)
     whole = frame[frame["lead_subset"] == "12"]
     # The task that notebooks tell their story with is asked in most ways.

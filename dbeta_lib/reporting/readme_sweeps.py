@@ -1,7 +1,7 @@
 """The README's tables of a kept sweep: what each row reaches, and the verdicts.
 
-Read from `benchmarks/results/sweeps/`, as `dbeta sweep FILE --keep benchmarks/results/sweeps` fills
-it, and computed anew each time: nothing in between is typed.
+Read from `benchmarks/results/sweeps/` (real ECGs) and `sweeps-demo/` (synthetic ones), as `dbeta
+sweep FILE --keep FOLDER` fills them, and computed anew each time: nothing in between is typed.
 """
 
 from pathlib import Path
@@ -18,9 +18,9 @@ SYNTHETIC = "sweeps-demo"  # beside FOLDER, of the demo's cohort
 ASKED = ("probe_10", "zero_shot")  # what verdicts are shown of
 
 
-def render_sweep(name: str, results: Path) -> str:
-    """Markdown of the sweep `name` of `results`/sweeps. Raises DBetaError where none is kept."""
-    compared = Comparison(read_runs(results / FOLDER, name), RESAMPLES)
+def render_sweep(name: str, results: Path, folder: str = FOLDER) -> str:
+    """Markdown of the sweep `name` of `results`/`folder`. Raises DBetaError where none is kept."""
+    compared = Comparison(read_runs(results / folder, name), RESAMPLES)
     against = f", each against {AGAINST[name]}" if name in AGAINST else ""
     pairs = pairs_of(name, compared.names)
     return "\n".join([_levels(compared), _matching(compared), _verdicts(compared, pairs, against)])
