@@ -4,9 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 
 from dbeta_lib.evaluation.lead_subsets import implied
 from dbeta_lib.leads import LEADS, derive_limb_leads, lead_index, subset_mask
@@ -23,7 +21,6 @@ from dbeta_lib.reporting.axes import (
 from dbeta_lib.reporting.ecg_paper import TRACE, draw_ecg
 from dbeta_lib.reporting.figures import Chart, new_chart
 from dbeta_lib.reporting.style import (
-    INK,
     LIGHT,
     PAGE_MM,
     PALETTE,
@@ -133,14 +130,14 @@ def plot_lead_classes(table: pd.DataFrame, *, title: str = "") -> Chart:
     labels = [f"{name} (n = {n:,})" for name, n in positives.items()]
     auc = wide["auc"].to_numpy(float)
     texts = [f"{value:.2f}".lstrip("0") for value in auc.ravel()]
-    _heat(chart, upper, auc, texts, 0.5, 0.5)
+    _heat(upper, auc, texts, 0.5, 0.5)
     upper.set_title("AUC (white: chance)")
     points = 100 * wide["change"][columns[1:]].to_numpy(float)
     spread = max(5.0, np.abs(points[np.isfinite(points)]).max(initial=0.0))
     sure = (wide["change_low"][columns[1:]] > 0) | (wide["change_high"][columns[1:]] < 0)
     sure = sure.to_numpy() & (positives.to_numpy()[:, None] >= ENOUGH)
     texts = [_signed(value) for value in points.ravel()]
-    _heat(chart, lower, points, texts, 0.0, spread, sure.ravel())
+    _heat(lower, points, texts, 0.0, spread, sure.ravel())
     lower.set_title(f"minus that of 12 leads, in points (bold: interval without 0, n ≥ {ENOUGH})")
     for axes, names in ((upper, columns), (lower, columns[1:])):
         _name_cells(axes, labels, names, upright)
@@ -158,7 +155,6 @@ def _signed(points: float) -> str:
 
 
 def _heat(
-    chart: Chart,
     axes: Axes,
     values: np.ndarray,
     texts: Sequence[str],
@@ -167,26 +163,28 @@ def _heat(
     bold: Sequence[bool] = (),
 ) -> None:
     """A coloured cell with its text per value `[K, L]`, the scale beside; NaN is grey and empty."""
-    norm = Normalize(centre - spread, centre + spread)
-    scale = colormaps[SCALE].with_extremes(bad=LIGHT)
-    image = axes.imshow(values, cmap=scale, norm=norm, aspect="auto")
-    axes.spines[:].set_visible(False)
-    for i, value in enumerate(values.ravel()):
-        if np.isnan(value):
-            continue
-        y, x = divmod(i, values.shape[1])
-        ink = "white" if abs(value - centre) > 0.62 * spread else INK  # both ends are dark
-        weight = "bold" if len(bold) and bold[i] else "normal"
-        where = {"ha": "center", "va": "center_baseline"}
-        cell = axes.text(x, y, texts[i], fontsize=TICK_PT, color=ink, weight=weight, **where)
+    from seaborn import heatmap  # here: its import takes most of a second
+
+    there = np.isfinite(values).ravel()
+    heatmap(
+        values, ax=axes, cmap=SCALE, vmin=centre - spread, vmax=centre + spread, fmt="",
+        annot=np.reshape(texts, values.shape), annot_kws={"fontsize": TICK_PT},
+        cbar_kws={"pad": 0.01, "aspect": 25},
+    )  # fmt: skip
+    axes.set_facecolor(LIGHT)
+    for cell, is_bold in zip(axes.texts, np.compress(there, bold) if len(bold) else ()):
+        cell.set_weight("bold" if is_bold else "normal")
+    for cell in axes.texts:
         cell.set_in_layout(False)  # hundreds of them, all inside: the layout need not ask
-    chart.colorbar(image, ax=axes, pad=0.01, aspect=25).outline.set_visible(False)
 
 
 def _name_cells(axes: Axes, classes: Sequence[str], leads: Sequence[str], upright: bool) -> None:
     """Classes beside the rows, sets of leads above the columns."""
     axes.xaxis.tick_top()
-    axes.set_xticks(range(len(leads)), leads, rotation=90 if upright else 0, fontsize=TICK_PT)
+    turned = 90 if upright else 0
+    axes.set_xticks(np.arange(len(leads)) + 0.5, leads, rotation=turned, fontsize=TICK_PT)
     short = [words.shorten(name, 60, TICK_PT) for name in classes]
-    axes.set_yticks(range(len(classes)), short, fontsize=TICK_PT, parse_math=False)
+    axes.set_yticks(
+        np.arange(len(classes)) + 0.5, short, rotation=0, fontsize=TICK_PT, parse_math=False
+    )
     axes.tick_params(length=0)

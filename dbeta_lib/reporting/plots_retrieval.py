@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from dbeta_lib.errors import UsageError
 from dbeta_lib.evaluation.retrieval_confusion import Confusion
 from dbeta_lib.reporting import text as words
 from dbeta_lib.reporting.axes import TICK_PT, headline
 from dbeta_lib.reporting.figures import Chart, new_chart
-from dbeta_lib.reporting.style import INK, MIN_FONT_PT, PAGE_MM, styled
+from dbeta_lib.reporting.style import MIN_FONT_PT, PAGE_MM, styled
 
 NUMBERS = 24  # classes up to which each cell has its number
 LABEL_MM = 50.0  # of a class's name at most
@@ -29,6 +28,8 @@ def plot_confusion(
     what searches, and what is found. Raises UsageError for another number of classes.
     `chart.data`: asked, queries, found, share.
     """
+    from seaborn import heatmap  # here: its import takes most of a second
+
     if found.shares.shape != (len(classes), len(classes)):
         raise UsageError(f"{len(classes)} names do not fit shares {list(found.shares.shape)}")
     names = [words.shorten(name, LABEL_MM, TICK_PT) for name in classes]
@@ -36,15 +37,16 @@ def plot_confusion(
     shares = np.vstack([found.shares, found.chance])
     chart = new_chart(PAGE_MM, 26 + max(map(_width, names)) + CELL_MM * (len(classes) + 2))
     axes = chart.subplots()
-    image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-    chart.colorbar(image, ax=axes, label=f"first {answer} has it [%]")
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(rows) + 1), [*rows, f"any {answer}"])
-    axes.axhline(len(classes) - 0.5, color="white", lw=4)  # apart: no class asks there
-    if len(classes) <= NUMBERS:
-        _numbers(axes, shares)
+    heatmap(
+        100 * shares, ax=axes, cmap="Blues", vmin=0, vmax=100, fmt=".0f",
+        annot=len(classes) <= NUMBERS, annot_kws={"size": MIN_FONT_PT},
+        xticklabels=names, yticklabels=[*rows, f"any {answer}"],
+        cbar_kws={"label": f"first {answer} has it [%]"},
+    )  # fmt: skip
+    axes.axhline(len(classes), color="white", lw=4)  # apart: no class asks there
     axes.set(xlabel=f"class of the {answer} found first", ylabel=f"class of the {asked}")
     axes.tick_params(length=0)
+    axes.tick_params(axis="y", rotation=0)
     headline(chart, title)
     chart.data = pd.DataFrame({
         "asked": np.repeat([*classes, f"any {answer}"], len(classes)),
@@ -52,15 +54,6 @@ def plot_confusion(
         "found": list(classes) * len(shares), "share": shares.ravel(),
     })  # fmt: skip
     return chart
-
-
-def _numbers(axes: Axes, shares: np.ndarray) -> None:
-    """Each cell's per cent on it; nothing on a cell without a share."""
-    for (row, column), share in np.ndenumerate(shares):
-        if np.isfinite(share):
-            ink = "white" if share > 0.6 else INK
-            place = {"ha": "center", "va": "center", "size": MIN_FONT_PT, "color": ink}
-            axes.text(column, row, f"{100 * share:.0f}", **place)
 
 
 def _width(name: str) -> float:

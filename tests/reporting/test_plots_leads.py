@@ -128,7 +128,7 @@ def test_cells_show_auc_and_points_lost_and_bold_is_beyond_chance(classes, layou
     ]  # fmt: skip
     assert [t.get_text() for t in lower.texts] == ["−2", "−30"] * 3
     bold = [
-        (round(t.get_position()[1]), t.get_text()) for t in lower.texts if t.get_weight() == "bold"
+        (int(t.get_position()[1]), t.get_text()) for t in lower.texts if t.get_weight() == "bold"
     ]
     assert bold == [(0, "−30"), (1, "−30")], "in V1 alone, and not of the class without positives"
     assert layout_faults(chart) == []
@@ -137,7 +137,7 @@ def test_cells_show_auc_and_points_lost_and_bold_is_beyond_chance(classes, layou
 def test_both_colour_scales_are_centred(classes):
     chart = plot_lead_classes(classes)
     for axes, centre in zip(chart.axes[:2], (0.5, 0.0), strict=True):
-        (image,) = axes.images
+        (image,) = axes.collections
         assert image.norm(centre) == pytest.approx(0.5)
         assert image.norm.vmax - centre == pytest.approx(centre - image.norm.vmin)
         red, green, blue, _ = image.cmap(image.norm(centre))
