@@ -73,14 +73,19 @@ def plot_architecture(
 TOP, MIDDLE, BOTTOM = 79.0, 48.0, 17.0
 
 
+def _layers(count: int) -> str:
+    return "layer" if count == 1 else "layers"
+
+
 def _ecg_row(layers: int, masked: float, decoder_layers: int) -> dict[str, Box]:
-    hide = f"{masked:.0%} of tokens\nhidden,\n{layers} transformer\nlayers"
+    hide = f"{masked:.0%} of tokens\nhidden,\n{layers} transformer\n{_layers(layers)}"
+    decoder = f"{decoder_layers} decoder {_layers(decoder_layers)}"
     return {
         "ecg": Box(16, TOP, "ECG\n12 leads, 10 s", INPUT),
         "ecg stem": Box(47, TOP, "some leads\ndropped,\nconvolutions,\npositions", ECG),
         "ecg encoder": Box(78, TOP, hide, ECG),
         "ecg projection": Box(108, TOP, "projection\nECG", ECG, width=21),
-        "mem": Box(168, TOP, f"MEM\n{decoder_layers} decoder layers:\nhidden samples", LOSS),
+        "mem": Box(168, TOP, f"MEM\n{decoder}:\nhidden samples", LOSS),
     }
 
 
@@ -96,7 +101,7 @@ def _text_row(encoder: str, masked: float, negatives: float) -> dict[str, Box]:
 
 
 def _middle(layers: int) -> dict[str, Box]:
-    fusion = f"fusion\n{layers} layers of\ncross-\nattention"
+    fusion = f"fusion\n{layers} {_layers(layers)} of\ncross-\nattention"
     return {
         "use": Box(68, MIDDLE, "after training: zero-shot,\nlinear probe, retrieval", INPUT, 45),
         "ets": Box(108, MIDDLE, "ETS\nsame record?\nall pairs", LOSS, width=21),

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import nbformat
+from traitlets.config import Config
 
 from dbeta_lib.files import atomic_write
 from dbeta_lib.notebook_parameters import Notebook
@@ -34,6 +35,8 @@ figure img { width: 100%; } figcaption { color: #555; font-size: .85rem; }
 """
 
 
+# A bar that was drawn a hundred times is one line, as on a screen: its last state.
+_CONFIG = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})
 _LINK = re.compile(r"(\]\()([^)\s<>#]+)([^)\s<>]*\))")  # of Markdown: ](address#term)
 
 
@@ -44,7 +47,8 @@ def write_html(executed: Path, page: Path, folder: Path) -> None:
         if cell.cell_type == "markdown":
             cell.source = _LINK.sub(lambda m: _moved(m, folder, page.parent), cell.source)
     resources = {"metadata": {"name": executed.stem}}
-    body, _ = Exporter(template_name="lab").from_notebook_node(notebook, resources=resources)
+    exporter = Exporter(template_name="lab", config=_CONFIG)
+    body, _ = exporter.from_notebook_node(notebook, resources=resources)
     with atomic_write(page) as temporary:
         temporary.write_text(body, encoding="utf-8")
 

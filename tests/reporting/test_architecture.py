@@ -31,6 +31,11 @@ def test_sizes_are_those_given(texts_of):
     assert "3 transformer" in text and "50% of tokens" in text and "0% swapped" in text
 
 
+def test_one_layer_is_not_called_layers(texts_of):
+    text = " ".join(texts_of(plots.plot_architecture(fusion_layers=1)))
+    assert "1 layer of" in text and "4 decoder layers" in text
+
+
 def test_each_loss_is_reached_and_a_share_beyond_one_is_refused():
     arrows = plots.plot_architecture().data
     assert {"mlm", "mem", "etm", "ets"} <= set(arrows["to"])

@@ -1,4 +1,4 @@
-"""Pages of executed notebooks: their links lead where the notebook's own do."""
+"""Pages of executed notebooks: links, formulas and progress bars as a reader needs them."""
 
 import re
 
@@ -59,3 +59,16 @@ def test_a_formula_that_cannot_be_converted_stays_as_it_was_written(page_of):
     page = page_of(r"$a_b_c$, $\color$ and $\ln x$").read_text(encoding="utf-8")
     assert "$a_b_c$" in page and r"$\color$" in page
     assert re.search(r"<mi>ln</mi><mspace [^>]*>(</mspace>)?<mi>x</mi>", page)
+
+
+def test_of_a_progress_bar_the_page_shows_the_last_state_alone(tmp_path):
+    bar = [
+        nbformat.v4.new_output("stream", name="stderr", text=f"\rtraining: {share}%")
+        for share in (10, 55, 100)
+    ]
+    told = nbformat.v4.new_output("stream", name="stdout", text="done\n")
+    cell = nbformat.v4.new_code_cell("train()", outputs=[*bar, told])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    write_html(tmp_path / "a.ipynb", tmp_path / "a.html", FOLDER)
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert page.count("training: ") == page.count("training: 100%") == 1 and "done" in page
