@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from dbeta_lib.config import MAINS, ObjectiveConfig
+from dbeta_lib.config import ObjectiveConfig
+from dbeta_lib.config_checks import MAINS
 from dbeta_lib.errors import UsageError
 from dbeta_lib.leads import LEADS, SUBSETS, derive_limb_leads, lead_index, subset_mask
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -68,10 +67,7 @@ class HubFiles(
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise DBetaError(f"{folder} holds no model ({name} is missing); give its folder")
-        try:
-            config = DBetaConfig.from_json(folder / CONFIG)
-        except json.JSONDecodeError as error:
-            raise DBetaError(f"{folder / CONFIG} is damaged ({error}); copy it again") from error
+        config = DBetaConfig.from_json(folder / CONFIG)
         model = cls(config, load_text_weights=False)
         try:
             load_model(model, folder / WEIGHTS, device=str(map_location))

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from dbeta_lib.config_checks import as_tuples, check
 from dbeta_lib.errors import UsageError, nearest
-from dbeta_lib.leads import subset_mask
+from dbeta_lib.files import read_json
 from dbeta_lib.presets import PRESETS, SWITCHES
 
 FORMAT_VERSION = 1
-MAINS = 50  # Hz, of `mains_hum`
 
 
 @dataclass(frozen=True)
@@ -166,21 +166,6 @@ SECTIONS = {
     "objective": ObjectiveConfig,
 }
 _SECTION_OF = {f.name: section for section, cls in SECTIONS.items() for f in fields(cls)}
-_CHOICES = {
-    "ecg_pooling": ("first", "mean"),
-    "lead_order": ("standard", "mimic"),
-    "text_pooling": ("first", "mean"),
-    "mem_target": ("masked", "undropped"),
-    "mem_scaling": ("lead", "patch", "none"),
-    "contrast": ("ets", "infonce"),
-    "ets_head": ("tanh_dense", "dense_tanh"),
-    "ets_reduction": ("sum", "mean"),
-    "ets_positives": ("aligned", "same_report"),
-    "ets_view": ("masked", "full"),
-    "mlm_masking": ("sentinel", "none"),
-    "negatives": ("n3s", "random", "balanced", "middle_band", "hub_corrected", "released"),
-    "n3s_pooling": ("masked_mean", "mean_with_pads"),
-}
 # Fields that change an ECG or its leads in a batch, with what each is where nothing is changed.
 AUGMENTING: dict[str, Any] = {
     "lead_dropout": 0.0,
@@ -191,17 +176,6 @@ AUGMENTING: dict[str, Any] = {
     "muscle_noise": 0.0,
     "amplitude_scaling": 1.0,
 }
-_RATIOS = [
-    "input_dropout",
-    "ecg_dropout",
-    "attention_dropout",
-    "mask_ratio",
-    "fusion_dropout",
-    "mlm_probability",
-    "negative_fraction",
-    "lead_dropout",
-    "time_shift",
-]
 
 
 @dataclass(frozen=True)
@@ -216,7 +190,9 @@ class DBetaConfig:
     switches: str = "paper"
 
     def __post_init__(self):
-        _check(self)
+        object.__setattr__(self, "ecg", as_tuples(self.ecg, "conv_layers"))
+        object.__setattr__(self, "objective", as_tuples(self.objective, "lead_subsets"))
+        check(self)
 
     @classmethod
     def preset(cls, name: str, switches: str | None = None, **overrides: Any) -> "DBetaConfig":
@@ -258,7 +234,9 @@ class DBetaConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "DBetaConfig":
-        """The inverse of `to_dict`. Raises UsageError for an unknown key or format."""
+        """The inverse of `to_dict`. Raises UsageError for an unknown key, format or kind."""
+        if not isinstance(values, dict):
+            raise UsageError(f"a config is a mapping of sections, not {values!r:.80}")
         values = dict(values)
         version = values.pop("format_version", FORMAT_VERSION)
         if version != FORMAT_VERSION:
@@ -267,76 +245,30 @@ class DBetaConfig:
         unknown = [s for s in values if s not in SECTIONS]
         if unknown:
             raise UsageError(f"config has no section '{unknown[0]}'{nearest(unknown[0], SECTIONS)}")
+        for name, section in values.items():
+            if not isinstance(section, dict):
+                raise UsageError(f"section '{name}' of a config is a mapping, not {section!r:.80}")
+        if not isinstance(switches, str):
+            raise UsageError(f"switches={switches!r:.80} must be a text")
         flat = {k: v for section in values.values() for k, v in section.items()}
         return cls(switches=switches).replace(**flat)
 
-    def to_json(self, path: Path | str | None = None) -> str:
-        """JSON text; also written to `path` when one is given."""
-        text = json.dumps(self.to_dict(), indent=1, sort_keys=True)
-        if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
+    def to_json(self) -> str:
+        """JSON text; `from_json` reads it, or a file of it."""
+        return json.dumps(self.to_dict(), indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text_or_path: str | Path) -> "DBetaConfig":
-        """Read JSON text, or a file of it."""
-        is_text = isinstance(text_or_path, str) and text_or_path.lstrip().startswith("{")
-        text = text_or_path if is_text else Path(text_or_path).read_text(encoding="utf-8")
-        return cls.from_dict(json.loads(text))
+        """Read JSON text, or a file of it. Raises UsageError as `from_dict`, DBetaError for a file
+        that is absent or damaged, naming it."""
+        if isinstance(text_or_path, str) and text_or_path.lstrip().startswith("{"):
+            return cls.from_dict(json.loads(text_or_path))
+        values = read_json(text_or_path, "copy it again")
+        try:
+            return cls.from_dict(values)
+        except UsageError as error:
+            raise UsageError(f"{text_or_path}: {error}") from error
 
     def hash(self) -> str:
         """Twelve hexadecimal digits that change with any field."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
-
-
-def _check(config: DBetaConfig) -> None:
-    """Refuse what could not be built, naming the field."""
-    # JSON and YAML give lists; a config compares and hashes by tuples.
-    for section, name in (("ecg", "conv_layers"), ("objective", "lead_subsets")):
-        part = getattr(config, section)
-        changed = dataclasses.replace(part, **{name: _tuples(getattr(part, name))})
-        object.__setattr__(config, section, changed)
-    for name, choices in _CHOICES.items():
-        if config.get(name) not in choices:
-            raise UsageError(f"{name}='{config.get(name)}' is not one of {', '.join(choices)}")
-    for name in _RATIOS:
-        if not 0 <= config.get(name) < 1:
-            raise UsageError(f"{name}={config.get(name)} must be at least 0 and below 1")
-    for width, heads in (
-        ("ecg_width", "ecg_heads"),
-        ("fusion_width", "fusion_heads"),
-        ("decoder_width", "decoder_heads"),
-        ("ecg_width", "position_groups"),
-    ):
-        if config.get(width) % config.get(heads):
-            raise UsageError(f"{width}={config.get(width)} is no multiple of {heads}")
-    if config.ecg.tokens < 1 or config.ecg.kept < 1:
-        raise UsageError(f"samples={config.ecg.samples} leave no ECG token after masking")
-    if config.ecg.tokens + 1 > config.mem.decoder_max_tokens:
-        raise UsageError(
-            f"{config.ecg.tokens} ECG tokens do not fit decoder_max_tokens="
-            f"{config.mem.decoder_max_tokens}; raise it or add a strided convolution"
-        )
-    _check_augmentations(config.objective, config.ecg.sampling_rate)
-    if not -1 <= config.mem.mem_layer <= max(0, config.fusion.fusion_layers - 1):
-        raise UsageError(
-            f"mem_layer={config.mem.mem_layer} is outside -1..{config.fusion.fusion_layers - 1}"
-        )
-
-
-def _check_augmentations(objective: ObjectiveConfig, sampling_rate: int) -> None:
-    for name in ("baseline_wander", "mains_hum", "muscle_noise"):
-        if not getattr(objective, name) >= 0:
-            raise UsageError(f"{name}={getattr(objective, name)} mV must be 0 or more")
-    if not objective.amplitude_scaling >= 1:
-        raise UsageError(f"amplitude_scaling={objective.amplitude_scaling} must be 1 or more")
-    if objective.mains_hum and sampling_rate <= 2 * MAINS:
-        raise UsageError(
-            f"mains_hum: {sampling_rate} Hz cannot show a hum of {MAINS} Hz; work at 250 Hz or more"
-        )
-    for leads in objective.lead_subsets:
-        subset_mask(leads)

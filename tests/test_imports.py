@@ -14,6 +14,7 @@ FLOORS = [  # from the ground; modules of one floor may import each other, but n
     {
         "code_commit",
         "config",
+        "config_checks",
         "errors",
         "files",
         "leads",

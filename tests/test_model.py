@@ -369,6 +369,9 @@ def test_damaged_or_foreign_model_folders_are_named(tokenizer, tmp_path):
     (tmp_path / "model" / "config.json").write_text(other.to_json())
     with pytest.raises(DBetaError, match="does not fit"):
         DBeta.from_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text('{"ecg": {"ecg_layers": "two"}}')
+    with pytest.raises(DBetaError, match=r"config\.json: ecg_layers='two' must be a whole number"):
+        DBeta.from_pretrained(tmp_path / "model")
     (tmp_path / "model" / "config.json").write_text(tiny().config.to_json())
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])

@@ -12,12 +12,12 @@ from torch import nn
 
 from dbeta_lib.checkpoint_files import CONFIG
 from dbeta_lib.comparisons.clip_style import CLIPStyle
+from dbeta_lib.comparisons.config import ComparisonConfig
 from dbeta_lib.comparisons.contrastive_segments import ContrastiveSegments
 from dbeta_lib.comparisons.mem_only import mem_only
 from dbeta_lib.comparisons.merl import MERL
 from dbeta_lib.comparisons.simclr import SimCLR
 from dbeta_lib.errors import DBetaError
-from dbeta_lib.files import read_json
 from dbeta_lib.model import DBeta
 
 MODELS = {model.name: model for model in (MERL, CLIPStyle, ContrastiveSegments, SimCLR)}
@@ -35,7 +35,7 @@ def open_model(folder: Path | str) -> nn.Module:
     path = Path(folder) / CONFIG
     if not path.is_file():
         raise DBetaError(f"{folder} holds no model ({CONFIG} is missing); give its folder")
-    name = read_json(path).get("name", "")
+    name = ComparisonConfig.from_json(path).name
     if name and name not in MODELS:
         raise DBetaError(f"{path} is of a '{name}', which this version does not know; update it")
     return (MODELS[name] if name else DBeta).from_pretrained(Path(folder))

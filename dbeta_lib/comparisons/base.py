@@ -9,7 +9,6 @@ is validated, and which files decide its weights.
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -139,10 +138,7 @@ class Comparison(HubFiles, nn.Module):
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise DBetaError(f"{folder} holds no model ({name} is missing); give its folder")
-        try:
-            config = ComparisonConfig.from_json(folder / CONFIG)
-        except json.JSONDecodeError as error:
-            raise DBetaError(f"{folder / CONFIG} is damaged ({error}); copy it again") from error
+        config = ComparisonConfig.from_json(folder / CONFIG)
         if config.name != cls.name:
             what = config.name or "D-BETA"
             raise DBetaError(f"{folder} holds a {what}, no {cls.name}; open it by `open_model`")

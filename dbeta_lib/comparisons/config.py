@@ -36,10 +36,15 @@ class ComparisonConfig(DBetaConfig):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ComparisonConfig":
-        """The inverse of `to_dict`. Raises UsageError for an unknown key or format."""
-        values = dict(values)
-        name, settings = values.pop("name", ""), values.pop("settings", {})
-        return dataclasses.replace(super().from_dict(values), name=name, settings=settings)
+        """The inverse of `to_dict`. Raises UsageError for an unknown key, format or kind."""
+        own: dict[str, Any] = {"name": "", "settings": {}}
+        rest = values
+        if isinstance(values, dict):
+            rest = {key: value for key, value in values.items() if key not in own}
+            own |= {key: value for key, value in values.items() if key in own}
+        if not isinstance(own["name"], str) or not isinstance(own["settings"], dict):
+            raise UsageError("a config's name must be a text, and its settings a mapping")
+        return dataclasses.replace(super().from_dict(rest), **own)
 
 
 def settings_of(kind: type, values: dict[str, Any], model: str) -> Any:
