@@ -23,13 +23,18 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise_disk_error(error, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until the file is on the disk: what is renamed after that survives a power cut whole."""
+    with open(path, "rb") as written:
+        os.fsync(written.fileno())
 
 
 def disk_error(error: OSError, path: Path | str) -> Exception:

@@ -78,7 +78,8 @@ class DBeta(Inference, HubFiles, nn.Module):
             self.ets_scale = nn.Parameter(torch.tensor(config.objective.ets_scale_start).log())
             self.ets_bias = nn.Parameter(torch.tensor(config.objective.ets_bias_start))
         order = order_to(MIMIC_LEADS if config.ecg.lead_order == "mimic" else LEADS)
-        self._order = None if config.ecg.lead_order == "standard" else order.tolist()
+        order = None if config.ecg.lead_order == "standard" else torch.from_numpy(order)
+        self.register_buffer("_order", order, persistent=False)  # an index that needs no copying
 
     # -- what the encoder protocol asks for ------------------------------------------------------
 

@@ -5,6 +5,7 @@ says so. Nothing is made twice: stores, tables of negatives and finished runs ar
 they were made from is unchanged.
 """
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -151,16 +152,20 @@ class Workspace:
     def pretrain(self, model: DBeta, folder: Path | None = None, **settings: Any) -> Summary:
         """Train `model` in `run` (or `folder`): a killed run goes on, a finished one is reused.
 
-        A run with other settings or data makes way, said aloud. `settings` as in `PretrainConfig`,
-        and `negatives`.
+        A run with other settings, data or library code makes way, said aloud: it stays beside as
+        `FOLDER.before`, in the place of what stood there. `settings` as in `PretrainConfig`, and
+        `negatives`.
         """
         store, folder = self.training_store, folder or self.run
         settings = {"seed": self.seed, **settings}
         try:
             return pretrain(model, store, folder, resume=True, **settings)
         except AnotherRun as found:
-            print(f"{str(found).split(';')[0]}; it makes way for the run asked for")
-            return pretrain(model, store, folder, fresh=True, **settings)
+            former = folder.with_name(f"{folder.name}.before")
+            print(f"{str(found).split(';')[0]}; it makes way and is kept as {former}")
+            shutil.rmtree(former, ignore_errors=True)
+            folder.rename(former)
+            return pretrain(model, store, folder, **settings)
 
     def model(self) -> DBeta:
         """The workspace's pre-trained model, on a GPU where there is one.

@@ -67,6 +67,15 @@ def test_what_is_not_finished_is_run_listed_and_then_left_alone(file, out, tmp_p
     assert f"3 finished runs copied to {tmp_path / 'kept' / 'few'}" in told.err
     assert len(list((tmp_path / "kept").glob("few/*/seed*/run.json"))) == 3
     assert main([*asked, "--list"]) == 0 and capsys.readouterr().out == ""
+    # With other settings all are to be run, and none is kept as if it were of these.
+    changed = [*asked[:-1], "steps=2"]
+    assert main([*changed, "--list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    again = [*changed, "--only", "drawn", "--keep", str(tmp_path / "other")]
+    assert main(again) == 0
+    told = capsys.readouterr().err
+    assert "1 finished runs copied" in told
+    assert told.count("not copied: + ETS, seed") == 2
 
 
 def test_prepare_makes_the_store_and_trains_nothing(file, out, capsys):
@@ -102,7 +111,8 @@ def test_sigterm_ends_with_75_and_the_same_command_goes_on(file, out, capsys, mo
     ("options", "sentence"),
     [
         (["--only", "+ EST"], "did you mean '+ ETS'"),
-        (["--seed", "9"], "no row of"),
+        (["--seed", "9"], "the choice of rows has no seed [9]; there are [0, 2]"),
+        (["--only", "drawn", "--seed", "2"], "row 'drawn' has no seed [2]; there are [0]"),
         (["--profile", "dmeo"], "no profile 'dmeo'; did you mean 'demo'"),
         (["--set", "stesp=1"], "there is no setting 'stesp'; did you mean 'steps'"),
         (["--set", "steps=many"], "--set steps"),

@@ -32,6 +32,8 @@ def test_a_finished_run_is_reused_and_one_with_other_settings_makes_way(work, ca
     capsys.readouterr()
     _, summary = _train(work, steps=2)
     assert "steps was 1 and is 2; it makes way" in capsys.readouterr().out
+    former = work.run.with_name(f"{work.run.name}.before") / "model" / "model.safetensors"
+    assert former.stat().st_mtime_ns == written, "what took hours is not lost by another setting"
     assert (summary.steps, work.summary.steps, work.has_model) == (2, 2, True)
 
 

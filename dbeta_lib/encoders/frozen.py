@@ -47,6 +47,7 @@ class StateMemory:
             if self.size >= self.limit:
                 return None
             alone = ids[None].to(device)
-            self.states[key] = self.read(alone, torch.ones_like(alone))[0].cpu()
+            with torch.autocast(device.type, enabled=False):  # they serve in any precision
+                self.states[key] = self.read(alone, torch.ones_like(alone))[0].cpu()
             self.size += self.states[key].nbytes
         return self.states[key]

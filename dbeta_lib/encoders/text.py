@@ -89,6 +89,9 @@ class TextEncoder(nn.Module):
             architecture = text_architecture(config, vocabulary)
             build = T5EncoderModel if _is_t5(architecture) else AutoModel.from_config
             self.model = build(architecture)
+        # BERT's pooler is read by no loss, and several processes wait for each gradient asked for.
+        if (pooler := getattr(self.model, "pooler", None)) is not None:
+            pooler.requires_grad_(False)
         self.is_t5 = _is_t5(self.model.config)
         if self.is_t5:
             _use_fused_gelu(self.model)

@@ -118,7 +118,7 @@ def _gb(way: dict[str, Any]) -> str:
 
 def clock(seconds: float) -> str:
     """Minutes and seconds, 61.2 -> "1:01"."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02d}"
 
 
 def _last(results: Path, name: str, script: str) -> tuple[Path, dict[str, Any]]:

@@ -16,6 +16,8 @@ from dbeta_lib.sweeps.pairs import AGAINST, pairs_of
 FOLDER, RESAMPLES = "sweeps", 1000
 SYNTHETIC = "sweeps-demo"  # beside FOLDER, of the demo's cohort
 ASKED = ("probe_10", "zero_shot")  # what verdicts are shown of
+ALL_LABELS = ("central",)  # sweeps that are asked with all labels too, where supervision is best
+DRAWING = ("central", "components", "comparisons")  # of which is told whether MEM has learnt
 
 
 def render_sweep(name: str, results: Path, folder: str = FOLDER) -> str:
@@ -23,7 +25,12 @@ def render_sweep(name: str, results: Path, folder: str = FOLDER) -> str:
     compared = Comparison(read_runs(results / folder, name), RESAMPLES)
     against = f", each against {AGAINST[name]}" if name in AGAINST else ""
     pairs = pairs_of(name, compared.names)
-    return "\n".join([_levels(compared), _matching(compared), _verdicts(compared, pairs, against)])
+    asked = ("probe_10", "probe_100", "zero_shot") if name in ALL_LABELS else ASKED
+    parts = [
+        _levels(compared), _matching(compared), _mem(compared) if name in DRAWING else "",
+        _verdicts(compared, pairs, against, asked), _codes(compared),
+    ]  # fmt: skip
+    return "\n".join(part for part in parts if part)
 
 
 def render_leak(results: Path) -> str:
@@ -41,7 +48,7 @@ def render_leak(results: Path) -> str:
 
 def _levels(compared: Comparison) -> str:
     facts = [run.facts for run in compared.runs]
-    trained = next(f for f in facts if f["model"] == "dbeta")
+    trained = next((f for f in facts if f["model"] == "dbeta"), facts[0])
     counts = {name: sum(f["name"] == name for f in facts) for name in compared.names}
     most = max(counts.values())
     fewer = ", ".join(f"{name}: {n}" for name, n in counts.items() if n < most)
@@ -74,9 +81,52 @@ def _matching(compared: Comparison) -> str:
     return f"{title}\n\n{table.to_markdown()}\n"
 
 
-def _verdicts(compared: Comparison, pairs: dict[str, tuple[str, str]], against: str) -> str:
+def _mem(compared: Comparison) -> str:
+    """The loss of MEM where training ended, beside that of drawing nothing."""
+    rows: dict[str, list[str]] = {}
+    flat = set()
+    for run in compared.runs:  # of one scaling, or the flat lines differ
+        loss = run.facts.get("losses", {}).get("mem")
+        config = run.facts["identity"]["config"]
+        if loss is None or not config["objective"]["mem_weight"]:
+            continue
+        # Squares of z-scores: 1 for a lead that is there, 0 for one that was dropped.
+        flat.add(f"{1 - config['objective']['lead_dropout']:.2f}")
+        rows.setdefault(run.name, []).append(f"{loss:.2f}")
+    if len(flat) != 1:
+        return ""
+    told = "; ".join(f"{name} {', '.join(losses)}" for name, losses in rows.items())
+    return (
+        f"The loss of MEM at the last step, by seed; a flat line has {flat.pop()}, so a row there "
+        f"has learnt to draw nothing yet: {told}.\n"
+    )
+
+
+def _codes(compared: Comparison) -> str:
+    """Which rows were made by another version of the library's code than the first one."""
+    first: dict[str, str] = {}
+    others: dict[str, None] = {}
+    for run in compared.runs:
+        code = run.facts["identity"]["code"]
+        if first.setdefault(run.facts["model"], code) != code:
+            others[run.name] = None
+    if not others:
+        return ""
+    return (
+        f"\nMade by another version of the library's code than the others: {', '.join(others)}.\n"
+    )
+
+
+def _verdicts(
+    compared: Comparison,
+    pairs: dict[str, tuple[str, str]],
+    against: str,
+    asked: tuple[str, ...] = ASKED,
+) -> str:
     rows: dict[str, dict[str, str]] = {}
-    told = {question: compared.verdicts(pairs, question) for question in ASKED}
+    told = {question: compared.verdicts(pairs, question) for question in asked}
+    if not any(len(one) for one in told.values()):
+        return f"Nothing to compare yet: not run are {', '.join(compared.missing(pairs))}.\n"
     for question, verdicts in told.items():
         for what, row in verdicts.iterrows():
             shown = format_interval(row["value"], row["low"], row["high"], interval_digits=3)
@@ -84,7 +134,7 @@ def _verdicts(compared: Comparison, pairs: dict[str, tuple[str, str]], against: 
             rows.setdefault(what, {"what": what})[QUESTIONS[question]] = (
                 f"{row['verdict']}{hint}: {shown}, p = {row['p_holm']:.2g}"
             )
-    table = show(pd.DataFrame(list(rows.values())))
+    table = show(pd.DataFrame(list(rows.values())).fillna("–"))
     paired = "paired by seed and patient"
     if max(row["seeds"] for one in told.values() for _, row in one.iterrows()) == 1:
         paired = "paired by patient (of these trainings: nothing is known of other seeds)"

@@ -61,6 +61,11 @@ class Comparison:
         """Rows of the sweep that are finished for at least one seed, in order."""
         return tuple(dict.fromkeys(run.name for run in self.runs))
 
+    @cached_property
+    def untaught(self) -> set[str]:
+        """Rows whose likeness of ECG and text no loss has trained."""
+        return {run.name for run in self.runs if not run.has_contrast}
+
     def resampled(self, question: str) -> dict[str, dict[int, Resampled]]:
         """Of each row with these scores: seed -> macro AUC on resampled patients."""
         if question not in QUESTIONS:
@@ -108,14 +113,18 @@ class Comparison:
         """`evaluation.verdict.verdicts` of the pairs, with columns `with`, `without`, `question`.
 
         pairs: what is compared -> (row with it, row without it); the seeds that both have count.
-        Pairs of which one row has no such scores are left out (`missing` names them).
+        Pairs of which one row has no such scores are left out (`missing` names them). So is, for
+        zero-shot and with one seed, a pair of which a row was taught no likeness of ECG and text:
+        its scores are one draw of chance, which is not 0.5 on these patients, and an interval over
+        patients knows nothing of other draws.
         """
         found, named = {}, {}
         resampled = self.resampled(question)
         for title, (one, other) in pairs.items():
             a, b = resampled.get(one, {}), resampled.get(other, {})
             seeds = sorted(a.keys() & b.keys())
-            if seeds:
+            drawn = {one, other} & self.untaught if question == "zero_shot" else set()
+            if len(seeds) > 1 or (seeds and not drawn):
                 sides = (stacked([side[seed] for seed in seeds]) for side in (a, b))
                 found[title] = difference(*sides)
                 named[title] = {"with": one, "without": other, "question": question}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dbeta_lib.comparisons.base import Comparison
 from dbeta_lib.errors import DBetaError
 from dbeta_lib.evaluation.baselines import text_features
 from dbeta_lib.evaluation.features import extract
@@ -43,10 +44,13 @@ class Measured:
 def evaluate(run: Run, encoder: Any, store: Any) -> Measured:
     """Probe, zero-shot where there is text, and the matching set where there is a head for it."""
     started = time.perf_counter()
-    features = extract(encoder, store, progress=False)
-    measured = probe_features(run, features, store, encoder_facts(encoder), started)
-    if prompts_of(run, store) and hasattr(encoder, "encode_text") and run.model != "mem-only":
-        _zero_shot(run, encoder, features, store, measured)
+    # A contrast's head serves the contrast: the papers of these models probe what lies before it.
+    probed = encoder.without_head() if isinstance(encoder, Comparison) else encoder
+    features = extract(probed, store, progress=False)
+    measured = probe_features(run, features, store, encoder_facts(probed), started)
+    asks = run.model != "mem-only" and hasattr(encoder, "encode_text")
+    if asks and prompts_of(run, store.meta["name"]):
+        _zero_shot(run, encoder, store, measured)
     if run.has_matching_head:
         measured.matching = matching(run, encoder, store)
     return measured
@@ -122,19 +126,22 @@ def seen(run: Run, store: Any, probed: bool) -> Provenance:
     )  # fmt: skip
 
 
-def prompts_of(run: Run, store: Any) -> dict[str, tuple[str, ...]]:
-    """Texts by class; empty where the kit describes none for this task, or no text is asked."""
-    name, task = store.meta["name"], run.profile.task
+def prompts_of(run: Run, name: str) -> dict[str, tuple[str, ...]]:
+    """Texts by class of the data set `name`; empty where the kit describes none for this task, or
+    no text is asked."""
+    task = run.profile.task
     if run.model == TEXT_ONLY or task not in load()["prompts"].get(name, {}):
         return {}
     return select(name, task, run.profile.style, run.profile.languages)
 
 
-def _zero_shot(run: Run, encoder, features: np.ndarray, store, measured: Measured) -> None:
-    started, texts, rows = time.perf_counter(), prompts_of(run, store), test_rows(run, store)
+def _zero_shot(run: Run, encoder: Any, store: Any, measured: Measured) -> None:
+    texts, rows = prompts_of(run, store.meta["name"]), test_rows(run, store)
+    started = time.perf_counter()
     labels, patients = store.labels(run.profile.task), store.records["patient_id"].to_numpy()
     classes = tuple(map(str, labels.columns))
-    scores = score_classes(encoder, features[rows], class_texts(classes, texts))
+    features = extract(encoder, store, rows, progress=False)
+    scores = score_classes(encoder, features, class_texts(classes, texts))
     found = summarise(
         run.profile.task, classes, rows, labels.to_numpy()[rows], scores, patients[rows],
         run.profile.resamples,

@@ -24,6 +24,7 @@ from dbeta_lib.errors import DBetaError, nearest
 from dbeta_lib.evaluation.results import Result, load
 from dbeta_lib.evaluation.text_pairs import COLUMNS
 from dbeta_lib.files import atomic_write, read_json
+from dbeta_lib.sweeps.spec import DBETA, UNTRAINED
 from dbeta_lib.sweeps.texts import READINGS
 from dbeta_lib.training.monitor import MATCHING
 
@@ -84,6 +85,14 @@ class FinishedRun:
         """Of its training."""
         return self.facts["seed"]
 
+    @property
+    def has_contrast(self) -> bool:
+        """Whether a loss has trained its likeness of ECG and text; without text it has none."""
+        if self.facts.get("model") != DBETA:
+            return self.facts.get("model") not in UNTRAINED
+        config = self.facts["identity"].get("config", {})
+        return config.get("objective", {}).get("ets_weight", 1.0) > 0
+
     @cached_property
     def scores(self) -> dict[str, np.ndarray]:
         """Arrays of `scores.npz`. Raises DBetaError where it is absent or damaged."""
@@ -139,8 +148,8 @@ def open_run(folder: Path) -> FinishedRun:
 def read_runs(out: Path | str, sweep: str) -> list[FinishedRun]:
     """All finished runs of a sweep, in the order of its rows and seeds.
 
-    Raises DBetaError where there is none, where a `run.json` is damaged, or where two runs read
-    different data or were made in different profiles, so that they must not be compared.
+    Raises DBetaError where there is none, where a `run.json` is damaged, or where two runs differ
+    in what all rows of a sweep share (`_shared`), so that they must not be compared.
     """
     folder = Path(out) / sweep
     if not folder.is_dir():
@@ -152,15 +161,29 @@ def read_runs(out: Path | str, sweep: str) -> list[FinishedRun]:
     runs = [open_run(path.parent) for path in sorted(folder.glob(f"*/seed*/{RUN}"))]
     if not runs:
         raise DBetaError(f"{folder} holds no finished run yet; run it: dbeta sweep {sweep}.yaml")
-    for name in ("data", "profile"):
-        found = {run.facts[name]: run for run in runs}
-        if len(found) > 1:
-            (a, one), (b, other) = list(found.items())[:2]
-            raise DBetaError(
-                f"{one.folder} is of {name} '{a}', {other.folder} of '{b}'; keep them in two "
-                "folders (--out), or delete those of one"
-            )
+    first: dict[str, tuple[Any, FinishedRun]] = {}
+    for run in runs:
+        for name, value in _shared(run).items():
+            before, other = first.setdefault(name, (value, run))
+            if value != before:
+                raise DBetaError(
+                    f"{other.folder} is of {name} '{before}', {run.folder} of '{value}'; keep "
+                    "them in two folders (--out), or delete those of one"
+                )
     return sorted(runs, key=lambda run: (run.facts["order"], run.name, run.seed))
+
+
+def _shared(run: FinishedRun) -> dict[str, Any]:
+    """What the runs of one sweep must have in common; a row that has none of it is not asked."""
+    facts, identity = run.facts, run.facts["identity"]
+    rate = identity.get("config", {}).get("ecg", {}).get("sampling_rate")
+    asked = {k: v for k, v in identity.get("evaluation", {}).items() if k != "prompts"}
+    found = {
+        "data": facts["data"], "profile": facts["profile"],
+        "steps": identity.get("settings", {}).get("steps"), "batch size": facts.get("batch_size"),
+        f"store at {rate} Hz": identity.get("store"), "evaluation": asked or None,
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def table_of_runs(runs: list[FinishedRun]) -> pd.DataFrame:

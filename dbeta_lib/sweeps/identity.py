@@ -1,34 +1,38 @@
 """What decides the outcome of a run: while none of it changes, a finished run is kept."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from dbeta_lib.comparisons import MODELS
 from dbeta_lib.comparisons.supervised import ResNet18
 from dbeta_lib.evaluation.prompts import digest
-from dbeta_lib.files import sha256_bytes
+from dbeta_lib.files import sha256_bytes, sha256_file
 from dbeta_lib.sweeps.evaluate import FRACTIONS, prompts_of
 from dbeta_lib.sweeps.spec import SUPERVISED, Run
 from dbeta_lib.training.sources import DECIDING, code_hash
 
+# What reads or chooses beside the files that decide weights.
 _EVALUATION = (
-    "evaluation/features.py", "evaluation/logistic.py", "evaluation/metrics.py",
-    "evaluation/probe*.py", "evaluation/zero_shot.py", "sweeps/evaluate.py", "sweeps/train.py",
-    "training/monitor.py", "training/start.py",
+    "embedders.py", "evaluation/baselines.py", "evaluation/encoders.py", "evaluation/features.py",
+    "evaluation/logistic.py", "evaluation/metrics.py", "evaluation/probe*.py",
+    "evaluation/text_pairs.py", "evaluation/zero_shot.py", "neighbours.py", "sweeps/evaluate.py",
+    "sweeps/texts.py", "sweeps/train.py", "training/monitor.py", "training/start.py",
 )  # fmt: skip
 _TUNING = ("comparisons/supervised.py", "evaluation/finetune*.py", "sweeps/supervised.py")
 
 
-def identity_of(run: Run, store: Any) -> dict[str, Any]:
+def identity_of(run: Run, store: Any = None) -> dict[str, Any]:
     """Plain values; two runs of the same ones have the same outcome.
 
-    Of a text model on disk the names and sizes of its files count.
+    Of a text model on disk its files count, by their content. Without a store, as for a list of
+    what is left, its fingerprint is left out.
     """
     supervised = run.model == SUPERVISED
     sources = _TUNING if supervised else getattr(MODELS.get(run.model, ResNet18), "sources", ())
     profile = run.profile
-    texts = prompts_of(run, store)
+    texts = prompts_of(run, store.meta["name"] if store else profile.dataset)
     found = {
         "model": run.model,
         "model_settings": run.own_settings,
@@ -36,7 +40,7 @@ def identity_of(run: Run, store: Any) -> dict[str, Any]:
         "settings": vars(run.tuning) if supervised else run.training.identity(),
         "seed": run.seed,
         "negatives_embedder": _files(profile.negatives_embedder),
-        "store": store.fingerprint,
+        **({"store": store.fingerprint} if store else {}),
         "text_model": _files(run.text_model),
         "evaluation": {
             "task": profile.task, "fractions": FRACTIONS, "draws": profile.draws,
@@ -52,5 +56,17 @@ def _files(text_model: str) -> str:
     folder = Path(text_model)
     if not text_model or not folder.is_dir():
         return text_model
-    files = sorted(f"{p.name} {p.stat().st_size}" for p in folder.iterdir() if p.is_file())
-    return sha256_bytes("\n".join(files).encode())[:16]
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    told = "\n".join(f"{path.name} {_content(path, *_stamp(path))}" for path in files)
+    return sha256_bytes(told.encode())[:16]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@lru_cache
+def _content(path: Path, _size: int, _changed: int) -> str:
+    """Weights are hundreds of megabytes and asked for by every run of a sweep: read once."""
+    return sha256_file(path)

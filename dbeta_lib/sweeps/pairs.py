@@ -22,8 +22,9 @@ PAIRS: dict[str, dict[str, tuple[str, str]]] = {
         "InfoNCE for ETS": ("full with InfoNCE", "full"),
         **{
             f"{part}, in the full model": ("full", f"full - {part}")
-            for part in ("ETS", "N3S", "ETM", "MLM", "MEM")
+            for part in ("ETS", "N3S", "ETM", "MLM")
         },
+        "MEM, in the full model": ("full, no steps of MEM alone", "full - MEM"),
     },
     "augmentations": {
         **{

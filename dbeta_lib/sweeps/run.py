@@ -109,7 +109,10 @@ def unfinished(folder: Path, identity: dict[str, Any]) -> str:
         return "it was not run yet"
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         return "its run.json is of another version"
-    if difference := first_difference(found.get("identity", {}), identity):
+    before = found.get("identity", {})
+    if "store" not in identity:  # nothing to compare the data with
+        before = {name: value for name, value in before.items() if name != "store"}
+    if difference := first_difference(before, identity):
         return f"before, {difference}"
     if not (folder / SCORES).is_file() or not any((folder / RESULTS).glob("*.json")):
         return "its scores or results are gone"

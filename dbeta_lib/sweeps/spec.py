@@ -201,8 +201,9 @@ class Sweep:
             if (not names or run.name in names) and (not seeds or run.seed in seeds)
         ]  # fmt: skip
         if not found:
-            there = sorted({run.seed for run in self.runs})
-            raise UsageError(f"no row of {self.path} has the seeds {seeds}; there are {there}")
+            rows = f"row '{names[0]}'" if names and len(names) == 1 else "choice of rows"
+            there = sorted({run.seed for run in self.runs if not names or run.name in names})
+            raise UsageError(f"{self.path}: the {rows} has no seed {seeds}; there are {there}")
         return found
 
 

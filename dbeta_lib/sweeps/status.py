@@ -18,7 +18,7 @@ def status(runs: Iterable[Run], out: Path | str, store: Any = None) -> pd.DataFr
     """A row per run: name, group, seed, its state (one of `STATES`) and why.
 
     store: the data, or a function of the sampling rate that gives it. "changed": finished with
-    other settings, data or code than now; without a store this is not looked at.
+    other settings or code than now, or, where there is a store to compare with, other data.
     """
     rows = []
     for run in runs:
@@ -33,7 +33,7 @@ def state_of(run: Run, out: Path | str, store: Any = None) -> tuple[str, str]:
     folder = run.folder(out)
     if (folder / RUN).exists():
         at_rate = store(run.sampling_rate) if callable(store) else store
-        why = unfinished(folder, identity_of(run, at_rate)) if at_rate is not None else ""
+        why = unfinished(folder, identity_of(run, at_rate))
         return ("changed", why) if why else ("finished", "")
     if (folder / FAILED).exists():
         lines = (folder / FAILED).read_text(encoding="utf-8").strip().splitlines()

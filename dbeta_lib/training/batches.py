@@ -234,3 +234,15 @@ def _check_sizes(batch_size: int, world: int, records: int, path: Any) -> None:
             f"batch_size={batch_size} is more than the {records} records with a report in {path}; "
             "lower it"
         )
+
+
+class InParts:
+    """A maker's batches in parts of equal size (`Batch.split`), cut where batches are made: in a
+    worker, before they are pinned, and not between two steps of a GPU."""
+
+    def __init__(self, maker: BatchMaker, parts: int):
+        self.maker, self.parts = maker, parts
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        """The parts of the batch of `step`."""
+        return self.maker[step].split(self.parts)

@@ -24,7 +24,7 @@ from safetensors.torch import load_model
 from torch import nn
 
 from dbeta_lib.errors import DBetaError
-from dbeta_lib.files import read_json, sha256_bytes, write_json
+from dbeta_lib.files import flush, read_json, sha256_bytes, write_json
 
 FORMAT = 1
 _UNREADABLE = (  # what torch.load and load_state_dict raise on files that are something else
@@ -64,6 +64,7 @@ class Checkpoints:
             partial.mkdir(parents=True)
             model.save_pretrained(partial)
             torch.save({**training, "random": random_states()}, partial / "training.pt")
+            flush(partial / "training.pt")  # before run.json, by which a checkpoint counts as whole
             write_json(partial / "run.json", {"format": FORMAT, "step": step, **run})
             shutil.rmtree(path, ignore_errors=True)
             partial.rename(path)

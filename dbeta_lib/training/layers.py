@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from dbeta_lib.training.quick_dropout import dropping_quickly
 from dbeta_lib.training.settings import PretrainConfig
+
+VARIANTS = 64  # of compiled layers at most
 
 
 def layers_of(model: nn.Module) -> list[nn.Module]:
@@ -62,13 +65,16 @@ def recomputed(model: nn.Module) -> Iterator[None]:
 def compiled(model: nn.Module) -> Iterator[None]:
     """Each layer goes through torch.compile, for any number of tokens; dropout is drawn otherwise.
 
-    Layers of one kind share what was compiled, so that this takes a minute rather than ten.
+    Layers of one kind share what was compiled, so that this takes a minute rather than ten. They
+    also share one list of variants (kind, training or not, shapes), which torch ends at 8 unless
+    told otherwise; what comes after that would run uncompiled, with a warning in a log.
     """
     layers = layers_of(model)
     for layer in layers:
         layer.compile(dynamic=True)
     try:
-        yield
+        with torch._dynamo.config.patch(recompile_limit=VARIANTS):
+            yield
     finally:
         for layer in layers:
             layer._compiled_call_impl = None

@@ -20,7 +20,7 @@ from dbeta_lib.errors import DBetaError, Stopped
 from dbeta_lib.processes import Processes
 from dbeta_lib.progress import tqdm
 from dbeta_lib.seeds import int_seed
-from dbeta_lib.training.batches import BatchMaker
+from dbeta_lib.training.batches import BatchMaker, InParts
 from dbeta_lib.training.checkpoints import load_training, save_model_folder
 from dbeta_lib.training.clock import Clock
 from dbeta_lib.training.curves import Curves
@@ -32,6 +32,8 @@ from dbeta_lib.training.run_folder import RunFolder
 from dbeta_lib.training.schedule import optimizer_and_schedule
 from dbeta_lib.training.settings import PretrainConfig
 from dbeta_lib.training.termination import Termination, ignore_termination
+
+STOP_EVERY = 10  # steps after which several processes ask each other whether to stop
 
 
 class Loop:
@@ -113,8 +115,8 @@ class Loop:
             unit=" records", unit_scale=True, desc="pre-training", disable=not self.progress,
         )  # fmt: skip
         with bar:
-            for batch in self._batches():
-                self._one_step(batch)
+            for parts in self._batches():
+                self._one_step(parts)
                 bar.update(settings.batch_size)
                 at_end = self.step == total
                 values = {}
@@ -138,7 +140,8 @@ class Loop:
     def _batches(self) -> DataLoader:
         steps, workers = range(self.step, self.settings.steps), self.settings.workers
         return DataLoader(
-            self.maker, batch_size=None, sampler=steps, num_workers=workers,
+            InParts(self.maker, self.settings.accumulate), batch_size=None, sampler=steps,
+            num_workers=workers,
             pin_memory=self.device.type == "cuda",
             worker_init_fn=ignore_termination if workers else None,
         )  # fmt: skip
@@ -147,12 +150,11 @@ class Loop:
         """On the main process: MEM read the ECG before the fusion."""
         return self.accelerator.is_main_process and self.model.config.mem.mem_layer == 0
 
-    def _one_step(self, batch: Batch) -> None:
+    def _one_step(self, parts: list[Batch]) -> None:
         settings = self.settings
         # Dropout follows from the step, not from those before it: a resumed run is the same run.
         rank = self.accelerator.process_index
         torch.manual_seed(int_seed(settings.seed, "step", self.step, rank))
-        parts = batch.split(settings.accumulate)
         numbers = [self._add_gradient(part, part is parts[-1]) for part in parts]
         if settings.clip_norm:
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
@@ -243,10 +245,10 @@ class Loop:
             raise Diverged(step, "the loss was finite, but the weights after it are not")
 
     def _stop_agreed(self, asked: Termination) -> bool:
-        """Several processes stop after the same step: they compare notes when a row is written."""
+        """Several processes stop after the same step: they compare notes every few steps."""
         if self.accelerator.num_processes == 1:
             return asked.stop
-        if self.step % self.settings.log_every:
+        if self.step % min(self.settings.log_every, STOP_EVERY):
             return False
         noted = torch.tensor(float(asked.stop), device=self.device)
         return self.accelerator.reduce(noted, "sum").item() > 0

@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    GradientAccumulationPlugin,
+    InitProcessGroupKwargs,
+)
 from torch import nn
 
 from dbeta_lib.errors import DBetaError, UsageError
@@ -22,6 +28,8 @@ from dbeta_lib.training.settings import PretrainConfig, Summary
 from dbeta_lib.training.sources import DECIDING, code_hash
 from dbeta_lib.training.start import negatives_for
 from dbeta_lib.training.termination import Termination
+
+MINING = timedelta(hours=6)  # the other processes wait while the first makes a table of negatives
 
 
 def pretrain(
@@ -76,6 +84,23 @@ def pretrain(
     return finished
 
 
+def _accelerator(find_unused: bool) -> Accelerator:
+    """Processes and devices alone: precision and parts of a batch are the settings' affair.
+
+    `accelerate launch` hands on what the user's `accelerate config` says of them, which would
+    change a run behind its identity's back. The others wait as long as the first process mines.
+    """
+    return Accelerator(
+        mixed_precision="no",
+        dynamo_backend="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=find_unused),
+            InitProcessGroupKwargs(timeout=MINING),
+        ],
+    )
+
+
 class _Run:
     """What a run needs before its first step and leaves after its last."""
 
@@ -84,13 +109,14 @@ class _Run:
         if settings.mem_first and not model.config.objective.mem_weight:
             raise UsageError("mem_first asks for steps of MEM alone, and mem_weight is 0")
         unused = not all(weights) or settings.mem_first > 0
-        ddp = DistributedDataParallelKwargs(find_unused_parameters=unused)
-        self.accelerator = Accelerator(kwargs_handlers=[ddp])
+        self.accelerator = _accelerator(find_unused=unused)
         _check_processes(model, self.accelerator.num_processes, settings)
         self.device, self.is_main = self.accelerator.device, self.accelerator.is_main_process
         self.model, self.store, self.settings = model, store, settings
         self.progress = progress and self.is_main
-        has_bf16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        has_bf16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported(
+            including_emulation=False
+        )
         self.precision = settings.precision
         if self.precision == "auto":
             self.precision = "bf16" if has_bf16 else "fp32"

@@ -40,6 +40,14 @@ def test_remembered_states_are_the_encoders_own_and_each_text_is_read_once(encod
     assert torch.equal(again[1], remembered[0]) and torch.equal(again[0], remembered[2])
 
 
+def test_states_first_read_in_bf16_serve_in_full_precision_too(encoder):
+    with torch.autocast("cpu", torch.bfloat16):
+        encoder(IDS, MASK)
+    remembered = encoder(IDS, MASK)
+    encoder.memory.clear()
+    assert torch.equal(encoder(IDS, MASK), remembered)
+
+
 def test_company_and_history_change_no_bit(encoder):
     together = encoder(IDS, MASK)
     encoder.memory.clear()

@@ -118,6 +118,21 @@ def test_what_is_not_there_is_left_out_and_named(compared, tmp_path):
     assert said[0].startswith("components: ") and "run it: dbeta sweep" in said[0]
 
 
+def test_one_draw_of_chance_gets_no_zero_shot_verdict(tmp_path):
+    untaught = {"identity": {"config": {"objective": {"ets_weight": 0.0}}}}
+    for order, name in enumerate(("with", "without")):
+        for seed in (0, 1):
+            facts = untaught if name == "without" else {}
+            write_run(tmp_path, name, seed, 2.0, order, sweep="few", **facts)
+    runs = read_runs(tmp_path, "few")
+    pair = {"contrast": ("with", "without")}
+    assert Comparison(runs, 50).untaught == {"without"}
+    assert list(Comparison(runs, 50).verdicts(pair, "zero_shot").index) == ["contrast"]
+    one = Comparison([run for run in runs if run.seed == 0], 50)
+    assert one.verdicts(pair, "zero_shot").empty
+    assert list(one.verdicts(pair, "probe_10").index) == ["contrast"]
+
+
 def test_matching_and_costs_are_means_over_seeds_of_what_was_measured(compared):
     matching = compared.matching()
     assert set(matching["name"]) == set(MERITS) and set(matching["texts"]) == {"random", "far"}

@@ -54,6 +54,7 @@ def test_every_row_of_the_papers_ablation_tables_has_a_configuration_and_no_othe
     claimed = {name for run in every_run() for name in run.paper}
     assert wanted <= claimed
     assert claimed - wanted <= others
+    assert not any(name.startswith("full fine-tuning") for name in claimed), "no sweep fine-tunes"
 
 
 def test_every_comparison_model_and_control_has_a_row():

@@ -102,6 +102,28 @@ def test_runs_of_two_data_sets_or_profiles_are_not_handed_out_together(copied, w
         read_runs(copied, "small")
 
 
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        (("identity", "settings", "steps"), "is of steps"),
+        (("identity", "store"), "is of store at 100 Hz"),
+        (("identity", "evaluation", "draws"), "is of evaluation"),
+        (("batch_size",), "is of batch size"),
+    ],
+)
+def test_runs_of_other_steps_data_or_measures_are_not_handed_out_together(copied, where, sentence):
+    path = copied / "small" / "apple" / "seed0" / "run.json"
+    facts = json.loads(path.read_text())
+    part = facts
+    for name in where[:-1]:
+        part = part[name]
+    assert where[-1] in part
+    part[where[-1]] = "another"
+    path.write_text(json.dumps(facts))
+    with pytest.raises(DBetaError, match=sentence):
+        read_runs(copied, "small")
+
+
 def test_no_runs_is_said_with_the_command_or_the_nearest_name(made, tmp_path):
     with pytest.raises(DBetaError, match="did you mean 'small'"):
         read_runs(made, "smal")

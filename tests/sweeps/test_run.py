@@ -122,6 +122,10 @@ def test_a_finished_run_is_not_repeated_and_a_changed_one_is(store, runs, tmp_pa
     run_all([other], store, tmp_path, say=said.append)
     assert any("config.ecg.mask_ratio was 0.5 and is 0.6; it is run again" in s for s in said)
     assert status([other], tmp_path, store)["state"].tolist() == ["finished"]
+    assert status([other], tmp_path)["state"].tolist() == ["finished"]
+    assert status([run], tmp_path)["why"].tolist() == [  # the store is not needed to see it
+        "before, config.ecg.mask_ratio was 0.6 and is 0.5"
+    ]
     (file.parent / "scores.npz").unlink()
     changed = status([other], tmp_path, store)
     assert changed["why"].tolist() == ["its scores or results are gone"]

@@ -150,6 +150,19 @@ def train(store_path, folder, rank, world, port):
     pretrain(model, store, folder, resume=True, **RUN)
 
 
+BERT = {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 16, "max_position_embeddings": 32, "pad_token_id": 0,
+        "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # fmt: skip
+
+
+def train_bert(store_path, folder, rank, world, port):
+    """A text encoder with a pooler, which no loss reads: a second step would wait for it."""
+    joined(rank, world, port)
+    store = SignalStore.open(store_path)
+    model = build_model(tiny_config(**{**NO_DROPOUT, "text_architecture": BERT}), store, 1).double()
+    pretrain(model, store, folder, **{**RUN, "steps": 3, "eval_every": 0})
+
+
 def together(work, store, where):
     """Pids of two processes that do `work` together."""
     with socket.socket() as free:
@@ -166,6 +179,8 @@ def paired(folder):
     assert [wait(pid) for pid in ranks] == [0, 0]
     assert wait(forked(train, store, folder / "one", 0, 1, 0)) == 0
     assert [wait(pid) for pid in together(train, store, folder / "two")] == [0, 0]
+    assert wait(forked(train_bert, store, folder / "bert-1", 0, 1, 0)) == 0
+    assert [wait(pid) for pid in together(train_bert, store, folder / "bert-2")] == [0, 0]
     ranks = together(train, store, folder / "fewer")
     while not (folder / "fewer" / "checkpoints" / "step-00000020" / "run.json").exists():
         time.sleep(0.01)

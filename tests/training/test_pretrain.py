@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from dbeta_lib.errors import AnotherRun, DBetaError, Stopped, UsageError
@@ -323,6 +324,17 @@ def test_a_loss_that_is_not_finite_stops_with_step_records_and_checkpoint(
     named = message.split("held the records ")[1].split(";")[0].split(", ")
     rows = store.records.set_index("record_id").loc[named]
     assert rows["report_id"].tolist() == seen[6].report_id.tolist()
+
+
+def test_what_a_launcher_hands_on_of_precision_and_parts_changes_nothing(
+    begin, whole, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "EAGER")
+    AcceleratorState._reset_state(reset_partial_state=True)  # as in a process that begins
+    begin(tmp_path)
+    assert same_run(whole[0], tmp_path)
 
 
 def test_an_exploding_loss_stops_the_run(begin, tmp_path):

@@ -86,6 +86,13 @@ def test_a_run_of_two_processes_ends_in_the_weights_of_one(ran, other):
     assert np.allclose(*curves, rtol=2e-6, atol=1e-6, equal_nan=True)
 
 
+def test_two_processes_train_a_text_encoder_of_berts_kind(ran):
+    folders = [ran[0] / f"bert-{n}" / "model" / "model.safetensors" for n in (1, 2)]
+    one, two = ({k: torch.from_numpy(v) for k, v in load_file(f).items()} for f in folders)
+    assert any("pooler" in name for name in one)
+    assert close(one, two) < 1e-6
+
+
 def test_a_word_to_one_of_two_processes_stops_both_with_a_checkpoint(ran):
     folder = ran[0] / "stopped"
     last = sorted((folder / "checkpoints").iterdir())[-1]
