@@ -92,16 +92,17 @@ sys.exit(not all(map(u.find_spec, ("dbeta_lib", "torch", "papermill"))))' 2>/dev
 
 # This package and what it needs, at the versions of constraints.txt; nothing when unchanged.
 install() {
-    local extra=$1 stamp wanted kept started=$SECONDS
+    local extra=$1 stamp stamps made wanted kept started=$SECONDS
     prefix=$("$python" -c 'import sys; print(sys.prefix)')
     stamp=$prefix/dbeta-installed
     wanted="$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum) $root"
-    # What the tests need includes what a run needs, so its stamp serves both.
-    if [ "$wanted" = "$(cat "$stamp-dev" 2>/dev/null)" ] ||
-        { [ -z "$extra" ] && [ "$wanted" = "$(cat "$stamp" 2>/dev/null)" ]; }; then
-        if has_packages; then return; fi
-    fi
-    rm -f "$stamp" "$stamp-dev"
+    stamps=("$stamp${extra:+-$extra}")
+    # What the tests or an extra need includes what a run needs, so their stamps serve it too.
+    [ -n "$extra" ] || stamps+=("$stamp"-*)
+    for made in "${stamps[@]}"; do
+        if [ "$wanted" = "$(cat "$made" 2>/dev/null)" ] && has_packages; then return; fi
+    done
+    rm -f "${stamps[0]}"
     if [ -d "$prefix/conda-meta" ]; then
         echo "installing dbeta_lib into $prefix"
         pip_install --no-deps -e "$root" || fail "pip failed; see $prefix/dbeta-install.log"
@@ -119,7 +120,7 @@ install() {
         }
         echo "installed in $((SECONDS - started)) s"
     fi
-    echo "$wanted" >"$stamp${extra:+-dev}"
+    echo "$wanted" >"${stamps[0]}"
 }
 
 system_python=$(find_python)
@@ -136,5 +137,6 @@ for argument in "$@"; do
     case $argument in -h | --help) exit 0 ;; esac
 done
 python=$(environment_python "$system_python")
-install ''
+# Hours before a notebook would ask for it.
+case " $*" in *" neurokit=true"* | *"=neurokit=true"*) install features ;; *) install '' ;; esac
 exec "$python" -P -m dbeta_lib.workflow "$@"

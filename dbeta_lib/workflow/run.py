@@ -3,26 +3,40 @@
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from dbeta_lib.command_line import Plan, plan
-from dbeta_lib.errors import DBetaError
+from dbeta_lib.errors import DBetaError, UsageError
 from dbeta_lib.notebook_parameters import Notebook
 from dbeta_lib.workflow.execute import Run, Stopper, execute, failure
 from dbeta_lib.workflow.pages import summary, write_html, write_index
 from dbeta_lib.workflow.progress import Expected, Progress, clock
 from dbeta_lib.workflow.state import Keys, State, empty, finished, locked, remove_temporary
 
+EXTRAS = {"neurokit": ("neurokit2", "features")}  # parameter -> package, extra of pyproject.toml
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for; returns the exit code."""
     try:
         asked = plan(arguments)
+        _check_extras(asked)
         with locked(asked.out), Stopper().listening() as stopper:
             return Workflow(asked, stopper).run()
     except DBetaError as error:
         print(f"run_all.sh: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def _check_extras(asked: Plan) -> None:
+    """Hours before a notebook asks for it. Raises UsageError for a package that is not there."""
+    for parameter, (package, extra) in EXTRAS.items():
+        wanted = any(asked.parameters[n.name].get(parameter) for n in asked.selected)
+        if wanted and find_spec(package) is None:
+            raise UsageError(
+                f'{parameter}=true needs {package}; install it: pip install "dbeta_lib[{extra}]"'
+            )
 
 
 class Workflow:

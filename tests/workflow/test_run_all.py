@@ -171,6 +171,18 @@ def test_an_environment_is_made_once_and_reused_until_the_lists_change(copy):
     assert stub.run() == [PACKAGE, WORKFLOW]
 
 
+def test_what_a_parameter_needs_is_installed_before_anything_runs(copy):
+    stub = Stub(copy, active=False)
+    stub.note(f"has-torch=={TORCH}+cpu")
+    asked = ("--set", "neurokit=true")
+    ran = f"{WORKFLOW} --set neurokit=true"
+    assert stub.run(*asked)[-2:] == [f"{PACKAGE}[features]", ran], stub.done.stderr
+    assert stub.run(*asked) == [ran]
+    assert stub.run() == [WORKFLOW]
+    assert stub.run("test")[0] == f"{PACKAGE}[dev,formats]"
+    assert stub.run(*asked) == [ran]
+
+
 def test_a_half_made_environment_is_made_anew(copy):
     stub = Stub(copy, active=False)
     stub.note(f"has-torch=={TORCH}+cpu")

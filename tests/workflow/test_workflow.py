@@ -171,6 +171,17 @@ def test_wrong_use_is_refused_by_the_workflow_too(kit, capsys):
     assert not kit.out.exists()
 
 
+def test_a_package_that_a_parameter_needs_is_asked_for_before_any_notebook(
+    kit, capsys, monkeypatch
+):
+    monkeypatch.setattr("dbeta_lib.workflow.run.find_spec", lambda name: None)
+    kit.write("00_first", "1", parameters="seed = 0\nneurokit = False")
+    assert main(kit.arguments("--set", "neurokit=true")) == 2
+    assert 'pip install "dbeta_lib[features]"' in capsys.readouterr().err
+    assert not kit.out.exists()
+    assert main(kit.arguments()) == 0
+
+
 def keys(kit, *options: str) -> dict[str, str]:
     """Key of each notebook as if all before it had finished."""
     asked = plan(kit.arguments(*options))
