@@ -112,7 +112,7 @@ class Ways:
 
         def step() -> None:
             with within():
-                loop._one_step(change(maker[loop.step].packed(pack)))
+                loop._one_step([change(maker[loop.step].packed(pack))])
             if loop.step % self.settings.log_every == 0:
                 loop.recorder.means(loop.step)
 

@@ -42,7 +42,7 @@ def full_steps(
         model, batch = DBeta(config).train(), random_batch(config, size, tokens, words)
     if way == FAST:
         loop = Loop(Accelerator(), model, None, None, None, settings)
-        step = lambda: loop._one_step(batch)  # noqa: E731
+        step = lambda: loop._one_step([batch])  # noqa: E731
     elif way == PLAIN:
         optimizer, _ = optimizer_and_schedule([*model.parameters()], settings)
         step = lambda: plain_step(model, batch, optimizer)  # noqa: E731
