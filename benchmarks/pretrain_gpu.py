@@ -9,10 +9,11 @@ utilisation (operations of `dbeta_lib.costs` per second over the matrix rate mea
 and peak memory. Then pre-trains by `pretrain` in the fastest way on a synthetic store made in a
 temporary folder, validation left out: whether the losses fall, the median step with its batches
 made by workers, and what 300,000 such steps would take (texts keep their padding here, so that the
-operations are those counted; the profile `paper` packs them and does less). Weights are random, no hub is asked. The
-result goes to benchmarks/results/<day>-pretrain-gpu.json with a page beside it. Ends with 1, after
-one sentence, where there is no GPU, or when the losses are not finite or do not fall. On a CPU it
-is a dry run of the script: its times say nothing of a GPU, and its files say `dry-run`.
+operations are those counted; the profile `paper` packs them and does less). Weights are random, no
+hub is asked. The result goes to benchmarks/results/<day>-pretrain-gpu.json with a page beside it.
+Ends with 1, after one sentence, where there is no GPU, or when the losses are not finite or do not
+fall. On a CPU it is a dry run of the script: its times say nothing of a GPU, and its files say
+`dry-run`.
 """
 
 import argparse
