@@ -102,6 +102,7 @@ install() {
     for made in "${stamps[@]}"; do
         if [ "$wanted" = "$(cat "$made" 2>/dev/null)" ] && has_packages; then return; fi
     done
+    has_packages || rm -f "$stamp"-*
     rm -f "${stamps[0]}"
     if [ -d "$prefix/conda-meta" ]; then
         echo "installing dbeta_lib into $prefix"

@@ -68,12 +68,12 @@ def sweep(
     table = left(status(runs, out, stores))
     typer.echo(table.to_string(index=False))
     if keep:
-        states = status(found.runs, out, stores)["state"]
-        whole = [run for run, state in zip(found.runs, states) if state == "finished"]
+        states = status(found.runs, out, stores)
+        whole = [run for run, state in zip(found.runs, states["state"]) if state == "finished"]
         kept = keep_runs(whole, out, keep)
         typer.echo(f"{kept} finished runs copied to {keep / found.name}", err=True)
-        for run in (run for run, state in zip(found.runs, states) if state == "changed"):
-            typer.echo(f"not copied: {run.name}, seed {run.seed}, is of other settings", err=True)
+        for row in states[states["state"] == "changed"].itertuples():
+            typer.echo(f"not copied: {row.name}, seed {row.seed}: {row.why}", err=True)
     if failures:
         raise DBetaError(
             f"{len(failures)} of {len(runs)} runs failed, first {failures[0]}; tracebacks stand in "

@@ -262,7 +262,10 @@ class DBetaConfig:
         """Read JSON text, or a file of it. Raises UsageError as `from_dict`, DBetaError for a file
         that is absent or damaged, naming it."""
         if isinstance(text_or_path, str) and text_or_path.lstrip().startswith("{"):
-            return cls.from_dict(json.loads(text_or_path))
+            try:
+                return cls.from_dict(json.loads(text_or_path))
+            except json.JSONDecodeError as error:
+                raise UsageError(f"a config's JSON is damaged ({error})") from error
         values = read_json(text_or_path, "copy it again")
         try:
             return cls.from_dict(values)

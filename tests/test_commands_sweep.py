@@ -75,7 +75,7 @@ def test_what_is_not_finished_is_run_listed_and_then_left_alone(file, out, tmp_p
     assert main(again) == 0
     told = capsys.readouterr().err
     assert "1 finished runs copied" in told
-    assert told.count("not copied: + ETS, seed") == 2
+    assert told.count("not copied: + ETS, seed") == 2 and "steps was 1 and is 2" in told
 
 
 def test_prepare_makes_the_store_and_trains_nothing(file, out, capsys):

@@ -83,6 +83,7 @@ def test_field_names_are_unique_over_all_sections():
         (lambda: DBetaConfig.preset("mini", conv_layers=[[64, 7]]), "width, kernel, stride"),
         (lambda: DBetaConfig.preset("mini", conv_layers=7), "must be a list"),
         (lambda: DBetaConfig.preset("mini", lead_subsets=[6]), "give names"),
+        (lambda: DBetaConfig.from_json("{"), "JSON is damaged"),
         (lambda: DBetaConfig.from_dict([1]), "a mapping of sections"),
         (lambda: DBetaConfig.from_dict({"ecg": 12}), "section 'ecg'"),
         (lambda: DBetaConfig.from_dict({"switches": []}), "must be a text"),

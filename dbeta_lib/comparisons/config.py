@@ -37,14 +37,13 @@ class ComparisonConfig(DBetaConfig):
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ComparisonConfig":
         """The inverse of `to_dict`. Raises UsageError for an unknown key, format or kind."""
-        own: dict[str, Any] = {"name": "", "settings": {}}
-        rest = values
-        if isinstance(values, dict):
-            rest = {key: value for key, value in values.items() if key not in own}
-            own |= {key: value for key, value in values.items() if key in own}
-        if not isinstance(own["name"], str) or not isinstance(own["settings"], dict):
+        if not isinstance(values, dict):
+            return super().from_dict(values)  # which says so
+        rest = dict(values)
+        name, settings = rest.pop("name", ""), rest.pop("settings", {})
+        if not isinstance(name, str) or not isinstance(settings, dict):
             raise UsageError("a config's name must be a text, and its settings a mapping")
-        return dataclasses.replace(super().from_dict(rest), **own)
+        return dataclasses.replace(super().from_dict(rest), name=name, settings=settings)
 
 
 def settings_of(kind: type, values: dict[str, Any], model: str) -> Any:

@@ -85,10 +85,11 @@ def _mem(compared: Comparison) -> str:
     """The loss of MEM where training ended, beside that of drawing nothing."""
     rows: dict[str, list[str]] = {}
     flat = set()
-    for run in compared.runs:  # of one scaling, or the flat lines differ
+    for run in compared.runs:
         loss = run.facts.get("losses", {}).get("mem")
         config = run.facts["identity"]["config"]
-        if loss is None or not config["objective"]["mem_weight"]:
+        by_lead = config["mem"]["mem_scaling"] == "lead"
+        if loss is None or not by_lead or not config["objective"]["mem_weight"]:
             continue
         # Squares of z-scores: 1 for a lead that is there, 0 for one that was dropped.
         flat.add(f"{1 - config['objective']['lead_dropout']:.2f}")

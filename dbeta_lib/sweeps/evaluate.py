@@ -50,7 +50,9 @@ def evaluate(run: Run, encoder: Any, store: Any) -> Measured:
     measured = probe_features(run, features, store, encoder_facts(probed), started)
     asks = run.model != "mem-only" and hasattr(encoder, "encode_text")
     if asks and prompts_of(run, store.meta["name"]):
-        _zero_shot(run, encoder, store, measured)
+        rows = test_rows(run, store)
+        own = features[rows] if probed is encoder else extract(encoder, store, rows, progress=False)
+        _zero_shot(run, encoder, own, store, measured)
     if run.has_matching_head:
         measured.matching = matching(run, encoder, store)
     return measured
@@ -135,12 +137,13 @@ def prompts_of(run: Run, name: str) -> dict[str, tuple[str, ...]]:
     return select(name, task, run.profile.style, run.profile.languages)
 
 
-def _zero_shot(run: Run, encoder: Any, store: Any, measured: Measured) -> None:
-    texts, rows = prompts_of(run, store.meta["name"]), test_rows(run, store)
-    started = time.perf_counter()
+def _zero_shot(
+    run: Run, encoder: Any, features: np.ndarray, store: Any, measured: Measured
+) -> None:
+    started, rows = time.perf_counter(), test_rows(run, store)
+    texts = prompts_of(run, store.meta["name"])
     labels, patients = store.labels(run.profile.task), store.records["patient_id"].to_numpy()
     classes = tuple(map(str, labels.columns))
-    features = extract(encoder, store, rows, progress=False)
     scores = score_classes(encoder, features, class_texts(classes, texts))
     found = summarise(
         run.profile.task, classes, rows, labels.to_numpy()[rows], scores, patients[rows],

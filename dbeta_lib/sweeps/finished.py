@@ -177,11 +177,13 @@ def _shared(run: FinishedRun) -> dict[str, Any]:
     """What the runs of one sweep must have in common; a row that has none of it is not asked."""
     facts, identity = run.facts, run.facts["identity"]
     rate = identity.get("config", {}).get("ecg", {}).get("sampling_rate")
-    asked = {k: v for k, v in identity.get("evaluation", {}).items() if k != "prompts"}
+    asked = dict(identity.get("evaluation", {}))
+    prompts = asked.pop("prompts", None)
     found = {
         "data": facts["data"], "profile": facts["profile"],
         "steps": identity.get("settings", {}).get("steps"), "batch size": facts.get("batch_size"),
         f"store at {rate} Hz": identity.get("store"), "evaluation": asked or None,
+        "prompts": prompts or None,  # "" where no text is asked
     }  # fmt: skip
     return {name: value for name, value in found.items() if value is not None}
 

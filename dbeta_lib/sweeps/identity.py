@@ -32,7 +32,7 @@ def identity_of(run: Run, store: Any = None) -> dict[str, Any]:
     supervised = run.model == SUPERVISED
     sources = _TUNING if supervised else getattr(MODELS.get(run.model, ResNet18), "sources", ())
     profile = run.profile
-    texts = prompts_of(run, store.meta["name"] if store else profile.dataset)
+    texts = prompts_of(run, profile.dataset if store is None else store.meta["name"])
     found = {
         "model": run.model,
         "model_settings": run.own_settings,
@@ -40,7 +40,7 @@ def identity_of(run: Run, store: Any = None) -> dict[str, Any]:
         "settings": vars(run.tuning) if supervised else run.training.identity(),
         "seed": run.seed,
         "negatives_embedder": _files(profile.negatives_embedder),
-        **({"store": store.fingerprint} if store else {}),
+        **({} if store is None else {"store": store.fingerprint}),
         "text_model": _files(run.text_model),
         "evaluation": {
             "task": profile.task, "fractions": FRACTIONS, "draws": profile.draws,

@@ -3,6 +3,8 @@
 That they are what `render_sweep` gives, tests/test_readme.py shows for every block.
 """
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,29 @@ def test_verdicts_levels_and_controls_are_those_of_the_runs():
     for name in compared.names:
         own = [line for line in lines if line.startswith(f"| {name} |")]
         assert any(f"{levels[name]:.3f}" in line for line in own)
+
+
+def test_what_mem_learnt_is_told_by_seed_beside_a_flat_line():
+    said = blocks((ROOT / "README.md").read_text(encoding="utf-8"))["sweep-central"]
+    files = sorted((RESULTS / FOLDER / "central" / "ecg-only").glob("seed*/run.json"))
+    facts = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    told = ", ".join(f"{fact['losses']['mem']:.2f}" for fact in facts)
+    dropped = facts[0]["identity"]["config"]["objective"]["lead_dropout"]
+    assert f"ECG only {told};" in said and f"a flat line has {1 - dropped:.2f}" in said
+
+
+def test_rows_of_another_version_are_named_and_one_row_alone_is_no_comparison(tmp_path):
+    for row in ("none", "recommended"):
+        where = tmp_path / FOLDER / "augmentations" / row
+        shutil.copytree(RESULTS / FOLDER / "augmentations" / row, where)
+        if row == "none":
+            assert "Nothing to compare yet" in render_sweep("augmentations", tmp_path)
+    assert "another version" not in render_sweep("augmentations", tmp_path)
+    file = where / "seed0" / "run.json"
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    facts["identity"]["code"] = "0"
+    file.write_text(json.dumps(facts), encoding="utf-8")
+    assert "than the others: recommended." in render_sweep("augmentations", tmp_path)
 
 
 def test_every_pair_is_of_two_rows_that_the_sweep_has():

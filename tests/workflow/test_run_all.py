@@ -181,6 +181,10 @@ def test_what_a_parameter_needs_is_installed_before_anything_runs(copy):
     assert stub.run() == [WORKFLOW]
     assert stub.run("test")[0] == f"{PACKAGE}[dev,formats]"
     assert stub.run(*asked) == [ran]
+    (stub.notes / "installed").unlink()  # damaged: what else was installed is not believed either
+    assert stub.run() == [PACKAGE, WORKFLOW]
+    assert stub.run("test")[0] == f"{PACKAGE}[dev,formats]"
+    assert stub.run(*asked) == [f"{PACKAGE}[features]", ran]
 
 
 def test_a_half_made_environment_is_made_anew(copy):
